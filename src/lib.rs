@@ -1,0 +1,5 @@
+//! oxtables: iptables on nf_tables.
+//!
+//! Layers, low to high; each uses only those before it:
+//! `types → packet, wire → ext → model → text, compile, sim → kernel → cli`.
+#![forbid(unsafe_code)]
