@@ -3,3 +3,6 @@
 //! Layers, low to high; each uses only those before it:
 //! `types → packet, wire → ext → model → text, compile, sim → kernel → cli`.
 #![forbid(unsafe_code)]
+
+pub mod types;
+pub mod wire;

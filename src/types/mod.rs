@@ -1,0 +1,19 @@
+//! The values every other layer speaks of: families, addresses with masks, interface patterns, counters, three-valued truth, output text.
+//!
+//! Knows nothing of netlink, of options or of the operating system.
+
+mod addr;
+mod counters;
+mod family;
+mod iface;
+mod names;
+mod out;
+mod tri;
+
+pub use addr::{Network, prefix_mask};
+pub use counters::Counters;
+pub use family::Family;
+pub use iface::{IFNAMSIZ, IfacePattern};
+pub use names::{Names, NoNames, builtin_protocol, builtin_protocol_name};
+pub use out::Out;
+pub use tri::Tri;

@@ -1,0 +1,113 @@
+//! Name services as an argument: ports, protocols, hosts, users. The pure layers ask this trait and never the system.
+
+use super::Family;
+use std::net::IpAddr;
+
+/// What parsing and listing may look up. The real one is `kernel::names::SystemNames`.
+pub trait Names {
+    /// The port of a service name, in host order; `protocol` as an IP protocol number narrows it (services(5)).
+    fn port(&self, service: &[u8], protocol: Option<u8>) -> Option<u16>;
+    /// The service name of a port.
+    fn service(&self, port: u16, protocol: Option<u8>) -> Option<Vec<u8>>;
+    /// The number of an IP protocol that is not built in (protocols(5)).
+    fn protocol(&self, name: &[u8]) -> Option<u8>;
+    /// The name of an IP protocol that is not built in.
+    fn protocol_name(&self, number: u8) -> Option<Vec<u8>>;
+    /// The addresses of a host name, in the resolver's order, without duplicates.
+    fn hosts(&self, name: &[u8], family: Family) -> Vec<IpAddr>;
+    /// The name of an address (a reverse lookup).
+    fn host_name(&self, addr: IpAddr) -> Option<Vec<u8>>;
+    /// The address of a network name (networks(5)); IPv4 only.
+    fn network(&self, name: &[u8]) -> Option<IpAddr>;
+    /// The network name of an address; IPv4 only.
+    fn network_name(&self, addr: IpAddr) -> Option<Vec<u8>>;
+    /// The id of a user name.
+    fn uid(&self, name: &[u8]) -> Option<u32>;
+    /// The id of a group name.
+    fn gid(&self, name: &[u8]) -> Option<u32>;
+    /// The name of a user id.
+    fn user_name(&self, uid: u32) -> Option<Vec<u8>>;
+    /// The name of a group id.
+    fn group_name(&self, gid: u32) -> Option<Vec<u8>>;
+}
+
+/// Knows no names at all: for tests, fuzzing and numeric output.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoNames;
+
+impl Names for NoNames {
+    fn port(&self, _: &[u8], _: Option<u8>) -> Option<u16> {
+        None
+    }
+    fn service(&self, _: u16, _: Option<u8>) -> Option<Vec<u8>> {
+        None
+    }
+    fn protocol(&self, _: &[u8]) -> Option<u8> {
+        None
+    }
+    fn protocol_name(&self, _: u8) -> Option<Vec<u8>> {
+        None
+    }
+    fn hosts(&self, _: &[u8], _: Family) -> Vec<IpAddr> {
+        Vec::new()
+    }
+    fn host_name(&self, _: IpAddr) -> Option<Vec<u8>> {
+        None
+    }
+    fn network(&self, _: &[u8]) -> Option<IpAddr> {
+        None
+    }
+    fn network_name(&self, _: IpAddr) -> Option<Vec<u8>> {
+        None
+    }
+    fn uid(&self, _: &[u8]) -> Option<u32> {
+        None
+    }
+    fn gid(&self, _: &[u8]) -> Option<u32> {
+        None
+    }
+    fn user_name(&self, _: u32) -> Option<Vec<u8>> {
+        None
+    }
+    fn group_name(&self, _: u32) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// Protocols that iptables knows without asking the protocol database (fact sheet 3.5); `all` is 0.
+const PROTOCOLS: &[(&str, u8)] = &[
+    ("tcp", 6),
+    ("sctp", 132),
+    ("udp", 17),
+    ("udplite", 136),
+    ("icmp", 1),
+    ("icmpv6", 58),
+    ("ipv6-icmp", 58),
+    ("esp", 50),
+    ("ah", 51),
+    ("ipv6-mh", 135),
+    ("mobility-header", 135),
+    ("mh", 135),
+    ("all", 0),
+];
+
+/// The number of a built-in protocol name.
+pub fn builtin_protocol(name: &[u8]) -> Option<u8> {
+    PROTOCOLS.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, p)| *p)
+}
+
+/// The built-in name of a protocol number, as `-S` prints it.
+pub fn builtin_protocol_name(number: u8) -> Option<&'static str> {
+    Some(match number {
+        1 => "icmp",
+        6 => "tcp",
+        17 => "udp",
+        50 => "esp",
+        51 => "ah",
+        58 => "ipv6-icmp",
+        132 => "sctp",
+        135 => "mobility-header",
+        136 => "udplite",
+        _ => return None,
+    })
+}

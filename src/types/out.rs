@@ -1,0 +1,130 @@
+//! Text under construction: bytes, because names, comments and prefixes need not be UTF-8.
+
+use std::fmt;
+
+/// An append-only text buffer; writing to it cannot fail. `write!(out, …)` works and yields `()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Out(Vec<u8>);
+
+impl Out {
+    /// An empty text.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Appends text.
+    pub fn str(&mut self, s: &str) {
+        self.0.extend_from_slice(s.as_bytes());
+    }
+
+    /// Appends bytes as they are.
+    pub fn bytes(&mut self, b: &[u8]) {
+        self.0.extend_from_slice(b);
+    }
+
+    /// Appends one byte.
+    pub fn byte(&mut self, b: u8) {
+        self.0.push(b);
+    }
+
+    /// Appends a decimal number; faster than formatting.
+    pub fn dec(&mut self, mut n: u64) {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                break;
+            }
+        }
+        self.0.extend_from_slice(&digits[at..]);
+    }
+
+    /// Makes `write!(out, …)` work without a result to handle.
+    pub fn write_fmt(&mut self, args: fmt::Arguments<'_>) {
+        struct Sink<'a>(&'a mut Vec<u8>);
+        impl fmt::Write for Sink<'_> {
+            fn write_str(&mut self, s: &str) -> fmt::Result {
+                self.0.extend_from_slice(s.as_bytes());
+                Ok(())
+            }
+        }
+        // The sink never fails; a `Display` that does loses only its own text.
+        let _ = fmt::write(&mut Sink(&mut self.0), args);
+    }
+
+    /// Appends a string of a rule as `iptables-save` writes it (fact sheet 3.5): bare if every byte is one of
+    /// `A-Za-z0-9_-`, else in double quotes with `"`, `\` and `'` escaped by a backslash; everything else is raw.
+    /// A blank goes in front.
+    pub fn quoted(&mut self, s: &[u8]) {
+        self.byte(b' ');
+        let bare = !s.is_empty() && s.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'-');
+        if bare {
+            self.bytes(s);
+            return;
+        }
+        self.byte(b'"');
+        for &b in s {
+            if matches!(b, b'"' | b'\\' | b'\'') {
+                self.byte(b'\\');
+            }
+            self.byte(b);
+        }
+        self.byte(b'"');
+    }
+
+    /// What has been written so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing has been written.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Pads with blanks until `width` bytes stand behind `from`.
+    pub fn pad_from(&mut self, from: usize, width: usize) {
+        while self.0.len() < from.saturating_add(width) {
+            self.0.push(b' ');
+        }
+    }
+
+    /// Empties the text and keeps its room.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Cuts the text back to `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    /// The bytes written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Out;
+
+    #[test]
+    fn numbers_and_quotes() {
+        let mut out = Out::new();
+        out.dec(0);
+        out.dec(u64::MAX);
+        out.quoted(b"a_b-9");
+        out.quoted(b"");
+        out.quoted(b"it's \"x\"\\");
+        assert_eq!(out.as_bytes(), b"018446744073709551615 a_b-9 \"\" \"it\\'s \\\"x\\\"\\\\\"".as_slice());
+    }
+}

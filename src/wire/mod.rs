@@ -1,0 +1,19 @@
+//! The nf_tables netlink codec: bytes in, values out, and back. No I/O, no clock, no allocation per attribute.
+//!
+//! Sources: `linux/netlink.h`, `linux/netfilter/nfnetlink.h`, `linux/netfilter/nf_tables.h`, `linux/netfilter/nf_tables_compat.h`.
+//! Integers of nf_tables attributes are big-endian; message headers are in host order; strings end in NUL.
+//! Unknown attributes and expressions are kept as bytes, never skipped.
+
+pub mod consts;
+mod error;
+pub mod expr;
+mod header;
+pub mod msg;
+mod reader;
+mod writer;
+
+pub use error::{DecodeError, DecodeErrorKind};
+pub use expr::{Expr, Exprs, ExprWriter, Verdict};
+pub use header::{Header, MessageIter, NLMSG_HEADER_LEN};
+pub use reader::{Attr, Attrs};
+pub use writer::{BlobWriter, Mark, Writer};
