@@ -53,7 +53,14 @@ pub enum Expr<'a> {
     /// `limit`: `rate` per `unit` seconds.
     Limit { rate: u64, unit: u64, burst: u32, ty: u32, flags: u32 },
     /// `log` to a netlink group.
-    Log { group: Option<u16>, prefix: Option<&'a [u8]>, snaplen: Option<u32>, qthreshold: Option<u16>, level: Option<u32>, flags: Option<u32> },
+    Log {
+        group: Option<u16>,
+        prefix: Option<&'a [u8]>,
+        snaplen: Option<u32>,
+        qthreshold: Option<u16>,
+        level: Option<u32>,
+        flags: Option<u32>,
+    },
     /// An xt match (`linux/netfilter/nf_tables_compat.h`).
     Match { name: &'a [u8], revision: u32, info: &'a [u8] },
     /// An xt target.
@@ -90,7 +97,13 @@ impl<'a> Expr<'a> {
             match attr.ty {
                 NFTA_EXPR_NAME => name = attr.text(),
                 NFTA_EXPR_DATA => data = attr.payload,
-                _ => return Err(DecodeError { at: attr.at, what: "expression attribute", kind: DecodeErrorKind::BadValue }),
+                _ => {
+                    return Err(DecodeError {
+                        at: attr.at,
+                        what: "expression attribute",
+                        kind: DecodeErrorKind::BadValue,
+                    });
+                }
             }
         }
         let attrs = Attrs::new(data);

@@ -13,7 +13,7 @@ mod reader;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
-pub use expr::{Expr, Exprs, ExprWriter, Verdict};
+pub use expr::{Expr, ExprWriter, Exprs, Verdict};
 pub use header::{Header, MessageIter, NLMSG_HEADER_LEN};
 pub use reader::{Attr, Attrs};
 pub use writer::{BlobWriter, Mark, Writer};
