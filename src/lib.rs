@@ -4,5 +4,6 @@
 //! `types → packet, wire → ext → model → text, compile, sim → kernel → cli`.
 #![forbid(unsafe_code)]
 
+pub mod packet;
 pub mod types;
 pub mod wire;
