@@ -9,6 +9,7 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod build;
+pub mod env;
 pub mod ethernet;
 pub mod icmp;
 pub mod icmp6;

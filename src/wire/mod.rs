@@ -4,6 +4,7 @@
 //! Integers of nf_tables attributes are big-endian; message headers are in host order; strings end in NUL.
 //! Unknown attributes and expressions are kept as bytes, never skipped.
 
+pub mod cond;
 pub mod consts;
 mod error;
 pub mod expr;

@@ -1,0 +1,119 @@
+//! The body of a rule: its generic part, its matches in the order as written, and what it does.
+
+use super::{Base, Match, PrintCx, Target};
+use crate::types::{Family, Out};
+use crate::wire::{ExprWriter, Verdict};
+
+/// What a rule does with a packet that meets its conditions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Action {
+    /// No `-j`: it only counts.
+    #[default]
+    None,
+    /// `-j ACCEPT`.
+    Accept,
+    /// `-j DROP`.
+    Drop,
+    /// `-j RETURN`.
+    Return,
+    /// `-j CHAIN`.
+    Jump(Box<[u8]>),
+    /// `-g CHAIN`.
+    Goto(Box<[u8]>),
+    /// `-j TARGET`.
+    Target(Target),
+}
+
+/// Everything of a rule but its place and its counters. Two bodies are equal as `-C` and `-D` see it (fact sheet 2.9): the matches in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Body {
+    /// `-s -d -i -o -p -f`.
+    pub base: Base,
+    /// The matches, in the order as written.
+    pub matches: Vec<Match>,
+    /// `-j` or `-g`.
+    pub action: Action,
+}
+
+impl Body {
+    /// Writes the expressions of the rule as stock 1.8.9 does; the counter starts at these values.
+    pub fn encode(&self, family: Family, packets: u64, bytes: u64, x: &mut ExprWriter<'_>) {
+        self.base.encode(family, x);
+        for m in &self.matches {
+            m.encode(family, x);
+        }
+        x.counter(packets, bytes);
+        match &self.action {
+            Action::None => {}
+            Action::Accept => x.verdict(Verdict::Accept),
+            Action::Drop => x.verdict(Verdict::Drop),
+            Action::Return => x.verdict(Verdict::Return),
+            Action::Jump(chain) => x.verdict(Verdict::Jump(chain)),
+            Action::Goto(chain) => x.verdict(Verdict::Goto(chain)),
+            Action::Target(target) => target.encode(family, x),
+        }
+    }
+
+    /// Prints the rule as it stands behind `-A CHAIN`, each word with a blank in front; `counters` are printed as `-c` before the action.
+    pub fn save(&self, out: &mut Out, cx: &PrintCx<'_>, counters: Option<crate::types::Counters>) {
+        let protocol = self.base.protocol.filter(|(_, not)| !not).map(|(p, _)| p);
+        let cx = &PrintCx { protocol, ..*cx };
+        self.base.save(out, cx);
+        for m in &self.matches {
+            out.str(" -m ");
+            out.str(m.spec().name);
+            m.save(out, cx);
+        }
+        if let Some(c) = counters {
+            write!(out, " -c {} {}", c.packets, c.bytes);
+        }
+        match &self.action {
+            Action::None => {}
+            Action::Goto(chain) => {
+                out.str(" -g ");
+                out.bytes(chain);
+            }
+            Action::Target(target) => {
+                out.str(" -j ");
+                out.str(target.spec().name);
+                target.save(out, cx);
+            }
+            named => {
+                out.str(" -j ");
+                out.bytes(named.name());
+            }
+        }
+    }
+}
+
+impl Action {
+    /// The word behind `-j` or `-g`; empty if there is none.
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Self::None => b"",
+            Self::Accept => b"ACCEPT",
+            Self::Drop => b"DROP",
+            Self::Return => b"RETURN",
+            Self::Jump(chain) | Self::Goto(chain) => chain,
+            Self::Target(target) => target.spec().name.as_bytes(),
+        }
+    }
+
+    /// The chain that it leads to.
+    pub fn chain(&self) -> Option<&[u8]> {
+        match self {
+            Self::Jump(chain) | Self::Goto(chain) => Some(chain),
+            _ => None,
+        }
+    }
+
+    /// A verdict by its name.
+    pub fn verdict(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"ACCEPT" => Self::Accept,
+            b"DROP" => Self::Drop,
+            b"RETURN" => Self::Return,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! The one list of extensions, and the enums made from it.
+//!
+//! An enum and not `dyn`: rules are compared, hashed into diffs and cloned, and a match over them is exhaustive.
+
+use super::options::{self, Given, UsageError};
+use super::{Body, Effect, Extension, MatchExt, ParseCx, PrintCx, Spec, TargetExt, matches, targets};
+use crate::packet::Packet;
+use crate::packet::env::Env;
+use crate::types::{Family, Out, Tri};
+use crate::wire::cond::Item;
+use crate::wire::{BlobWriter, ExprWriter};
+
+/// Makes the enum of one kind of extension, with a method for each method of the contract.
+macro_rules! extensions {
+    ($(#[$doc:meta])* $name:ident: $kind:ident, $meaning:ident($packet:ty) -> $result:ty, $($variant:ident($($path:ident)::+)),* $(,)?) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        #[expect(missing_docs, reason = "each variant is the extension of its name")]
+        pub enum $name {
+            $($variant($($path)::+),)*
+        }
+
+        impl $name {
+            /// What each extension says of itself, in the order of the list.
+            pub const ALL: &'static [&'static Spec] = &[$(&<$($path)::+ as Extension>::SPEC,)*];
+
+            /// The extension of this name in this family, before any option.
+            pub fn new(name: &[u8], family: Family) -> Option<Self> {
+                $(if <$($path)::+ as Extension>::SPEC.is(name, family) {
+                    return Some(Self::$variant(<$($path)::+ as Extension>::new(family)));
+                })*
+                None
+            }
+
+            /// What the extension says of itself.
+            pub fn spec(&self) -> &'static Spec {
+                match self {
+                    $(Self::$variant(_) => const { &<$($path)::+ as Extension>::SPEC },)*
+                }
+            }
+
+            /// Takes one option (see [`options::give`]).
+            pub fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError> {
+                match self {
+                    $(Self::$variant(ext) => ext.set(given, cx),)*
+                }
+            }
+
+            /// Checks and completes it when the rule has been read.
+            pub fn finish(&mut self, seen: u32, cx: &ParseCx<'_>) -> Result<(), UsageError> {
+                options::check_together(self.spec(), seen)?;
+                match self {
+                    $(Self::$variant(ext) => ext.finish(seen, cx),)*
+                }
+            }
+
+            /// Prints its options as `-S` does.
+            pub fn save(&self, out: &mut Out, cx: &PrintCx<'_>) {
+                match self {
+                    $(Self::$variant(ext) => ext.save(out, cx),)*
+                }
+            }
+
+            /// Prints its `-L` column.
+            pub fn list(&self, out: &mut Out, cx: &PrintCx<'_>) {
+                match self {
+                    $(Self::$variant(ext) => ext.list(out, cx),)*
+                }
+            }
+
+            /// Writes the expressions that stock writes.
+            pub fn encode(&self, family: Family, x: &mut ExprWriter<'_>) {
+                match self {
+                    $(Self::$variant(ext) => ext.encode(family, x),)*
+                }
+            }
+
+            /// Reads an xt expression: exactly, or not at all. `scratch` is room that is used again from call to call.
+            pub fn decode(name: &[u8], revision: u32, info: &[u8], family: Family, scratch: &mut Vec<u8>) -> Option<Self> {
+                $({
+                    let spec = const { &<$($path)::+ as Extension>::SPEC };
+                    if spec.wire.as_bytes() == name && spec.revision == revision && spec.families.contains(&family)
+                        && let Some(ext) = exact::<$($path)::+>(info, family, scratch)
+                    {
+                        return Some(Self::$variant(ext));
+                    }
+                })*
+                None
+            }
+
+            /// Offers a native condition or expression to each extension in turn.
+            pub fn raise(item: &Item<'_>, body: &mut Body) -> bool {
+                $(<$($path)::+ as $kind>::raise(item, body) ||)* false
+            }
+
+            /// Its meaning for a packet: whether it matches, or what it does.
+            pub fn $meaning(&self, packet: $packet, env: &mut Env<'_>) -> $result {
+                match self {
+                    $(Self::$variant(ext) => ext.$meaning(packet, env),)*
+                }
+            }
+        }
+    };
+}
+
+/// Decodes and then encodes again: the value is accepted only if it says every bit of the struct.
+fn exact<E: Extension>(info: &[u8], family: Family, scratch: &mut Vec<u8>) -> Option<E> {
+    let ext = E::decode(info, family)?;
+    scratch.clear();
+    let mut blob = BlobWriter::new(scratch);
+    ext.blob(family, &mut blob);
+    blob.align(8);
+    let len = scratch.len();
+    if len != info.len().next_multiple_of(8) {
+        return None;
+    }
+    scratch.extend_from_slice(info);
+    scratch.resize(2 * len, 0);
+    let (ours, theirs) = scratch.split_at_mut(len);
+    E::scrub(theirs);
+    (ours == theirs).then_some(ext)
+}
+
+extensions! {
+    /// A match with its options.
+    Match: MatchExt, eval(&Packet) -> Tri,
+    Length(matches::length::Length),
+    Mark(matches::mark::Mark),
+}
+
+extensions! {
+    /// A target that is not a verdict and not a chain.
+    Target: TargetExt, apply(&mut Packet) -> Effect,
+    Mark(targets::mark::Mark),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::options::{bit, give};
+    use crate::types::NoNames;
+
+    /// Sets every example of every option on a fresh value and looks at blob, print and decode.
+    #[test]
+    fn every_example_of_every_option_is_taken() {
+        for family in [Family::V4, Family::V6] {
+            for spec in Match::ALL {
+                let Some(fresh) = Match::new(spec.name.as_bytes(), family) else { continue };
+                for opt in spec.options {
+                    for text in opt.examples_for(family) {
+                        let cx =
+                            ParseCx { family, names: &NoNames, protocol: spec.implied_by.first().map(|p| (*p, false)) };
+                        let given = give(spec, opt, false, 0, text.as_bytes(), &cx);
+                        let given = given.unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
+                        let mut m = fresh.clone();
+                        m.set(&given, &cx).unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
+                    }
+                }
+            }
+            for spec in Target::ALL {
+                let Some(fresh) = Target::new(spec.name.as_bytes(), family) else { continue };
+                for opt in spec.options {
+                    for text in opt.examples_for(family) {
+                        let cx = ParseCx { family, names: &NoNames, protocol: Some((6, false)) };
+                        let given = give(spec, opt, false, 0, text.as_bytes(), &cx);
+                        let given = given.unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
+                        let mut t = fresh.clone();
+                        t.set(&given, &cx).unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ids_fit_the_masks() {
+        for spec in Match::ALL.iter().chain(Target::ALL) {
+            for opt in spec.options {
+                assert!(opt.id < 32 && bit(opt.id) != 0, "{}: --{}", spec.name, opt.name);
+                assert!(!opt.help.is_empty(), "{}: --{} has no help", spec.name, opt.name);
+                assert!(
+                    !opt.takes_value() || !opt.examples.is_empty(),
+                    "{}: --{} has no examples",
+                    spec.name,
+                    opt.name
+                );
+            }
+        }
+    }
+}

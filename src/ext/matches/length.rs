@@ -1,0 +1,89 @@
+//! `-m length`: the length of the packet's network-layer bytes.
+//!
+//! # Matches
+//! Packets whose length, network header included (IPv6: its payload length and the 40 bytes before it), lies in a range; `!` outside.
+//! # Options
+//! `[!] --length N[:M]`, 0 to 65535; a missing end is 0 or 65535.
+//! # Wire
+//! xt `length` revision 0: `struct xt_length_info { u16 min, max; u8 invert; }`, host order, 6 bytes.
+//! # Evaluates
+//! Always known.
+//! # Differs
+//! Nothing known.
+//! # Sources
+//! iptables-extensions(8) "length"; `linux/netfilter/xt_length.h`.
+
+use crate::ext::options::{Given, Kind, Opt, UsageError};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::packet::Packet;
+use crate::packet::env::Env;
+use crate::types::{Family, Out, Tri};
+use crate::wire::BlobWriter;
+
+/// The range of lengths in bytes, both ends included.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Length {
+    min: u16,
+    max: u16,
+    invert: bool,
+}
+
+const LENGTH: u8 = 0;
+
+const OPTIONS: &[Opt] =
+    &[Opt::value("length", LENGTH, Kind::Range { min: 0, max: 65535 }, "length[:length]", "packet length in bytes")
+        .invertible()
+        .mandatory()
+        .examples(&["0", "40:1500", ":64", "1000:", "65535"])];
+
+impl Extension for Length {
+    const SPEC: Spec = Spec { options: OPTIONS, ..Spec::new("length", 0, "matches the length of the packet") };
+
+    fn new(_: Family) -> Self {
+        Self { min: 0, max: u16::MAX, invert: false }
+    }
+
+    fn set(&mut self, given: &Given<'_>, _: &ParseCx<'_>) -> Result<(), UsageError> {
+        (self.min, self.max) = given.ports();
+        self.invert = given.negated;
+        Ok(())
+    }
+
+    fn save(&self, out: &mut Out, _: &PrintCx<'_>) {
+        out.str(if self.invert { " ! --length " } else { " --length " });
+        self.range(out);
+    }
+
+    fn list(&self, out: &mut Out, _: &PrintCx<'_>) {
+        out.str(if self.invert { " length !" } else { " length " });
+        self.range(out);
+    }
+
+    fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
+        b.u16(self.min);
+        b.u16(self.max);
+        b.u8(u8::from(self.invert));
+    }
+
+    fn decode(info: &[u8], _: Family) -> Option<Self> {
+        let [a, b, c, d, invert, ..] = *info else { return None };
+        Some(Self { min: u16::from_ne_bytes([a, b]), max: u16::from_ne_bytes([c, d]), invert: invert != 0 })
+    }
+}
+
+impl Length {
+    fn range(&self, out: &mut Out) {
+        out.dec(u64::from(self.min));
+        if self.min != self.max {
+            out.byte(b':');
+            out.dec(u64::from(self.max));
+        }
+    }
+}
+
+impl MatchExt for Length {
+    fn eval(&self, packet: &Packet, _: &mut Env<'_>) -> Tri {
+        let inside = (usize::from(self.min)..=usize::from(self.max)).contains(&packet.total_len());
+        Tri::from(inside).xor(self.invert)
+    }
+}

@@ -1,0 +1,4 @@
+//! The matches, one file each; their one list is in [`super::Match`].
+
+pub mod length;
+pub mod mark;

@@ -1,0 +1,189 @@
+//! The extensions: one file each under `matches/` and `targets/`, one contract for all, and the one list of them.
+//!
+//! An extension knows its options, both print forms, its bytes in the kernel and its meaning for a packet. It knows nothing of other
+//! extensions, of commands, of chains or of the operating system: names, clock and state are handed in.
+
+pub mod base;
+mod body;
+mod list;
+pub mod matches;
+pub mod options;
+pub mod targets;
+
+pub use base::Base;
+pub use body::{Action, Body};
+pub use list::{Match, Target};
+pub use options::{Given, Kind, Opt, UsageError, Value};
+
+use crate::packet::Packet;
+use crate::packet::env::Env;
+use crate::types::{Family, Names, Out, Tri};
+use crate::wire::cond::Item;
+use crate::wire::{BlobWriter, ExprWriter};
+
+/// What an extension says of itself.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its name behind `-m` or `-j`.
+    pub name: &'static str,
+    /// Other names for it.
+    pub aliases: &'static [&'static str],
+    /// The families that have it.
+    pub families: &'static [Family],
+    /// The protocol numbers for which `-p` loads it by itself when one of its options is met; empty for most.
+    pub implied_by: &'static [u8],
+    /// Its name in the kernel's xt tables.
+    pub wire: &'static str,
+    /// The revision that stock 1.8.9 writes.
+    pub revision: u32,
+    /// Its options in the order of its help.
+    pub options: &'static [Opt],
+    /// It words errors about repetition, inversion and missing options itself; [`options::give`] then leaves them to it.
+    pub own_checks: bool,
+    /// What a rule needs to be valid with it, for the test generators: generic options such as `-p tcp`, and `@table/CHAIN` where it is
+    /// limited to one, e.g. `@nat/POSTROUTING`.
+    pub sample: &'static str,
+    /// One sentence for the help.
+    pub summary: &'static str,
+}
+
+impl Spec {
+    /// A spec without options; fill in the rest with `..Spec::new(…)`.
+    pub const fn new(name: &'static str, revision: u32, summary: &'static str) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            families: &[Family::V4, Family::V6],
+            implied_by: &[],
+            wire: name,
+            revision,
+            options: &[],
+            own_checks: false,
+            sample: "",
+            summary,
+        }
+    }
+
+    /// Whether it is meant by this name in this family.
+    pub fn is(&self, name: &[u8], family: Family) -> bool {
+        self.families.contains(&family)
+            && (self.name.as_bytes() == name || self.aliases.iter().any(|a| a.as_bytes() == name))
+    }
+}
+
+/// What is known while options are read.
+#[derive(Clone, Copy)]
+pub struct ParseCx<'a> {
+    /// The family of the command.
+    pub family: Family,
+    /// Where names are looked up.
+    pub names: &'a dyn Names,
+    /// The protocol of `-p` as far as it has been read, and whether `!` stood before it.
+    pub protocol: Option<(u8, bool)>,
+}
+
+/// How to print.
+#[derive(Clone, Copy)]
+pub struct PrintCx<'a> {
+    /// The family of the rule.
+    pub family: Family,
+    /// `-n`: numbers instead of names. Always set for `-S` and `iptables-save`.
+    pub numeric: bool,
+    /// Where names are looked up if `numeric` is not set.
+    pub names: &'a dyn Names,
+    /// The protocol of the rule's `-p`, for service names.
+    pub protocol: Option<u8>,
+}
+
+/// The part of the contract that matches and targets share. All methods are total.
+pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
+    /// What it says of itself.
+    const SPEC: Spec;
+
+    /// The value before any option.
+    fn new(family: Family) -> Self;
+
+    /// Takes one option; the kind of its value and the checks of its row have passed (unless [`Spec::own_checks`]).
+    fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError>;
+
+    /// Checks and completes the whole, when the rule has been read; `seen` has a bit for each option id given.
+    fn finish(&mut self, _seen: u32, _cx: &ParseCx<'_>) -> Result<(), UsageError> {
+        Ok(())
+    }
+
+    /// Prints the options as `-S` does, each with a blank in front: ` --dport 22`.
+    fn save(&self, out: &mut Out, cx: &PrintCx<'_>);
+
+    /// Prints the `-L` column, with its blank in front: ` tcp dpt:22`. Stock's odd spacing is kept.
+    fn list(&self, out: &mut Out, cx: &PrintCx<'_>);
+
+    /// Writes its xt struct (the UAPI header's, without the padding at the end).
+    fn blob(&self, family: Family, blob: &mut BlobWriter<'_>);
+
+    /// Reads its xt struct, of [`Spec::wire`] and [`Spec::revision`]; `None` if the bytes say something that the value cannot.
+    /// Whoever calls compares [`Extension::blob`] of the result with the bytes, so that bits left unread are noticed.
+    fn decode(info: &[u8], family: Family) -> Option<Self>;
+
+    /// Clears the bytes of a dumped struct that mean nothing (behind the NUL of a name, private to the kernel) before that comparison.
+    fn scrub(_info: &mut [u8]) {}
+}
+
+/// A match.
+pub trait MatchExt: Extension {
+    /// Writes the expressions that stock 1.8.9 writes.
+    fn encode(&self, family: Family, x: &mut ExprWriter<'_>) {
+        x.xt_match(Self::SPEC.wire, Self::SPEC.revision, |b| self.blob(family, b));
+    }
+
+    /// Claims a native condition or expression found in the kernel: adds to `body` what it means and says true, or leaves `body` alone.
+    fn raise(_item: &Item<'_>, _body: &mut Body) -> bool {
+        false
+    }
+
+    /// Whether the packet matches. Matches that keep state change it in `env`.
+    fn eval(&self, packet: &Packet, env: &mut Env<'_>) -> Tri;
+}
+
+/// A target.
+pub trait TargetExt: Extension {
+    /// Writes the expressions that stock 1.8.9 writes.
+    fn encode(&self, family: Family, x: &mut ExprWriter<'_>) {
+        x.xt_target(Self::SPEC.wire, Self::SPEC.revision, |b| self.blob(family, b));
+    }
+
+    /// Claims a native expression found in the kernel: sets `body.action` and says true, or leaves `body` alone.
+    fn raise(_item: &Item<'_>, _body: &mut Body) -> bool {
+        false
+    }
+
+    /// What it does with the packet.
+    fn apply(&self, packet: &mut Packet, env: &mut Env<'_>) -> Effect;
+}
+
+/// What a target does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The walk goes on with the next rule.
+    Continue,
+    /// The packet is accepted by this chain's table.
+    Accept,
+    /// The packet is dropped.
+    Drop,
+    /// The packet is dropped and answered; the text is the `--reject-with` name.
+    Reject(&'static str),
+    /// The packet is handed to a queue.
+    Queue,
+    /// The connection is rewritten and accepted by this chain's table.
+    Nat(Nat),
+}
+
+/// How a NAT target rewrites a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// Whether the source (SNAT, MASQUERADE) or the destination (DNAT, REDIRECT) is rewritten.
+    pub source: bool,
+    /// The range of new addresses, both ends included; `None` for the interface's own or an unchanged one.
+    pub addrs: Option<(std::net::IpAddr, std::net::IpAddr)>,
+    /// The range of new ports in host order, both ends included.
+    pub ports: Option<(u16, u16)>,
+}

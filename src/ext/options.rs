@@ -1,0 +1,518 @@
+//! Options as data: the table from which an extension's parsing, help and generated tests derive.
+
+use super::ParseCx;
+use crate::types::{Family, Network, Out, builtin_protocol};
+use std::net::IpAddr;
+
+/// One option of an extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Opt {
+    /// The long name, without dashes. Other names for the same option stand in rows of their own with the same `id`.
+    pub name: &'static str,
+    /// Which option it is, for [`Given::id`]; below 32.
+    pub id: u8,
+    /// What value it takes.
+    pub kind: Kind,
+    /// `!` may stand before it.
+    pub invert: bool,
+    /// It may be given more than once.
+    pub many: bool,
+    /// It must be given.
+    pub required: bool,
+    /// Bits `1 << id` of the options that cannot stand beside it.
+    pub excludes: u32,
+    /// Bits of the options that it needs beside it.
+    pub needs: u32,
+    /// The value's name in the help.
+    pub metavar: &'static str,
+    /// What it does: one phrase for the help.
+    pub help: &'static str,
+    /// Values that are valid for it in a rule with the protocol of [`super::Spec::sample`]; the test generators draw from them.
+    pub examples: &'static [&'static str],
+}
+
+impl Opt {
+    /// An option that takes no value, may be given once and not be inverted; change the rest with `..Opt::flag(…)`.
+    pub const fn flag(name: &'static str, id: u8, help: &'static str) -> Self {
+        Self {
+            name,
+            id,
+            kind: Kind::Flag,
+            invert: false,
+            many: false,
+            required: false,
+            excludes: 0,
+            needs: 0,
+            metavar: "",
+            help,
+            examples: &[],
+        }
+    }
+
+    /// An option with a value.
+    pub const fn value(name: &'static str, id: u8, kind: Kind, metavar: &'static str, help: &'static str) -> Self {
+        Self { kind, metavar, ..Self::flag(name, id, help) }
+    }
+
+    /// The same with `!` allowed.
+    #[must_use]
+    pub const fn invertible(self) -> Self {
+        Self { invert: true, ..self }
+    }
+
+    /// The same, but it must be given.
+    #[must_use]
+    pub const fn mandatory(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    /// The same with values for the test generators.
+    #[must_use]
+    pub const fn examples(self, examples: &'static [&'static str]) -> Self {
+        Self { examples, ..self }
+    }
+
+    /// The same, excluding other options (bits `1 << id`).
+    #[must_use]
+    pub const fn excluding(self, excludes: u32) -> Self {
+        Self { excludes, ..self }
+    }
+
+    /// The examples that are valid in a family: `v4:` or `v6:` in front limits one to a family and is not part of it. A flag has one, empty.
+    pub fn examples_for(&self, family: Family) -> Vec<&'static str> {
+        let (ours, others) = match family {
+            Family::V4 => ("v4:", "v6:"),
+            Family::V6 => ("v6:", "v4:"),
+        };
+        if !self.takes_value() {
+            return vec![""];
+        }
+        let fitting = self.examples.iter().filter(|e| !e.starts_with(others));
+        fitting.map(|e| e.strip_prefix(ours).unwrap_or(e)).collect()
+    }
+
+    /// Whether a word must follow.
+    pub const fn takes_value(&self) -> bool {
+        !matches!(self.kind, Kind::Flag)
+    }
+}
+
+/// The kinds of values. Numbers are written in decimal, `0x` hexadecimal or `0` octal, as strtoul(3) with base 0 reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No value.
+    Flag,
+    /// A number, both ends included.
+    #[expect(missing_docs, reason = "the words say it")]
+    Number { min: u64, max: u64 },
+    /// `a` or `a:b`, open ends filled with the limits.
+    #[expect(missing_docs, reason = "the words say it")]
+    Range { min: u64, max: u64 },
+    /// Text of `min` to `max` bytes.
+    #[expect(missing_docs, reason = "the words say it")]
+    Text { min: usize, max: usize },
+    /// A port: number or service name.
+    Port,
+    /// `a` or `a:b` in ports or service names, open ends filled with 0 and 65535.
+    PortRange,
+    /// One address or host name.
+    Host,
+    /// `value[/mask]`, both u32; the mask is all ones if absent.
+    MarkMask,
+    /// A syslog level: 0 to 7 or its name.
+    SyslogLevel,
+    /// `xx:xx:xx:xx:xx:xx`.
+    Mac,
+    /// A protocol: number or name.
+    Protocol,
+    /// The extension reads the text itself.
+    Raw,
+}
+
+/// A value, read as its option's kind says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named as its kind")]
+pub enum Value<'a> {
+    None,
+    Number(u64),
+    Range(u64, u64),
+    Text(&'a [u8]),
+    Host(IpAddr),
+    Mark { value: u32, mask: u32 },
+    Mac([u8; 6]),
+}
+
+/// One option as it was given.
+#[derive(Clone, Debug)]
+pub struct Given<'a> {
+    /// The option's row.
+    pub opt: &'static Opt,
+    /// Whether `!` stood before it.
+    pub negated: bool,
+    /// Bits of the options given before it, this one included if it was there already.
+    pub seen: u32,
+    /// The word as written; empty for a flag.
+    pub text: &'a [u8],
+    value: Value<'a>,
+}
+
+impl<'a> Given<'a> {
+    /// Which option it is.
+    pub fn id(&self) -> u8 {
+        self.opt.id
+    }
+
+    /// Whether the same option was given before.
+    pub fn again(&self) -> bool {
+        self.seen & bit(self.opt.id) != 0
+    }
+
+    /// The number of a [`Kind::Number`], [`Kind::Port`], [`Kind::SyslogLevel`] or [`Kind::Protocol`].
+    pub fn number(&self) -> u64 {
+        match self.value {
+            Value::Number(n) => n,
+            _ => self.wrong_kind(0),
+        }
+    }
+
+    /// The number as u8; the option's kind has checked the range.
+    pub fn u8(&self) -> u8 {
+        u8::try_from(self.number()).unwrap_or(u8::MAX)
+    }
+
+    /// The number as u16, likewise.
+    pub fn u16(&self) -> u16 {
+        u16::try_from(self.number()).unwrap_or(u16::MAX)
+    }
+
+    /// The number as u32, likewise.
+    pub fn u32(&self) -> u32 {
+        u32::try_from(self.number()).unwrap_or(u32::MAX)
+    }
+
+    /// Both ends of a [`Kind::Range`].
+    pub fn range(&self) -> (u64, u64) {
+        match self.value {
+            Value::Range(a, b) => (a, b),
+            _ => self.wrong_kind((0, 0)),
+        }
+    }
+
+    /// Both ends of a [`Kind::PortRange`], in host order.
+    pub fn ports(&self) -> (u16, u16) {
+        let (a, b) = self.range();
+        (u16::try_from(a).unwrap_or(u16::MAX), u16::try_from(b).unwrap_or(u16::MAX))
+    }
+
+    /// The bytes of a [`Kind::Text`] or [`Kind::Raw`].
+    pub fn bytes(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// The address of a [`Kind::Host`].
+    pub fn host(&self) -> Option<IpAddr> {
+        match self.value {
+            Value::Host(addr) => Some(addr),
+            _ => self.wrong_kind(None),
+        }
+    }
+
+    /// Value and mask of a [`Kind::MarkMask`].
+    pub fn mark(&self) -> (u32, u32) {
+        match self.value {
+            Value::Mark { value, mask } => (value, mask),
+            _ => self.wrong_kind((0, 0)),
+        }
+    }
+
+    /// The address of a [`Kind::Mac`].
+    pub fn mac(&self) -> [u8; 6] {
+        match self.value {
+            Value::Mac(mac) => mac,
+            _ => self.wrong_kind([0; 6]),
+        }
+    }
+
+    /// A value was asked for that the option's table does not declare: a mistake in the extension's file, which its tests catch.
+    fn wrong_kind<T>(&self, fallback: T) -> T {
+        debug_assert!(false, "--{} is not of the kind that was asked for", self.opt.name);
+        fallback
+    }
+}
+
+/// The bit of an option id in the masks of [`Opt`].
+pub const fn bit(id: u8) -> u32 {
+    1 << (id & 31)
+}
+
+/// Why an option or a set of options cannot be accepted: the text behind `prog vVER: `, usually one line. A text that ends in a newline
+/// leaves the empty line that stock prints before its hint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError(pub Vec<u8>);
+
+impl UsageError {
+    /// An error with this text.
+    pub fn new(text: impl Into<Vec<u8>>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Out> for UsageError {
+    fn from(out: Out) -> Self {
+        Self(out.into_bytes())
+    }
+}
+
+/// Formats a [`UsageError`]; bytes of the user's own text go in through `escape_ascii`-free [`Out`].
+#[macro_export]
+macro_rules! usage {
+    ($($arg:tt)*) => { $crate::ext::options::UsageError::new(format!($($arg)*)) };
+}
+
+/// An error text with the user's bytes between two pieces of ours.
+pub fn usage_bytes(before: &str, bytes: &[u8], after: &str) -> UsageError {
+    UsageError([before.as_bytes(), bytes, after.as_bytes()].concat())
+}
+
+/// Reads the value of `opt` and does the checks that its row declares, unless the extension words them itself (`own_checks`).
+pub fn give<'a>(
+    ext: &super::Spec,
+    opt: &'static Opt,
+    negated: bool,
+    seen: u32,
+    text: &'a [u8],
+    cx: &ParseCx<'_>,
+) -> Result<Given<'a>, UsageError> {
+    if !ext.own_checks {
+        if seen & bit(opt.id) != 0 && !opt.many {
+            return Err(usage!("{}: option \"--{}\" can only be used once.", ext.name, opt.name));
+        }
+        if negated && !opt.invert {
+            return Err(usage!("{}: option \"--{}\" cannot be inverted.", ext.name, opt.name));
+        }
+    }
+    let value = read(ext, opt, text, cx)?;
+    Ok(Given { opt, negated, seen, text, value })
+}
+
+/// The checks over all options of one extension, when the rule has been read.
+pub fn check_together(ext: &super::Spec, seen: u32) -> Result<(), UsageError> {
+    if ext.own_checks {
+        return Ok(());
+    }
+    for opt in ext.options {
+        let given = seen & bit(opt.id) != 0;
+        if !given && opt.required {
+            return Err(usage!("{}: option \"--{}\" must be specified\n", ext.name, opt.name));
+        }
+        if !given {
+            continue;
+        }
+        for other in ext.options {
+            let other_given = seen & bit(other.id) != 0;
+            if other_given && opt.id != other.id && opt.excludes & bit(other.id) != 0 {
+                let (a, b) = (opt.name, other.name);
+                return Err(usage!("{}: option \"--{a}\" cannot be used together with \"--{b}\".\n", ext.name));
+            }
+            if !other_given && opt.needs & bit(other.id) != 0 {
+                return Err(usage!("{}: option \"--{}\" also requires \"--{}\".\n", ext.name, opt.name, other.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read<'a>(ext: &super::Spec, opt: &Opt, text: &'a [u8], cx: &ParseCx<'_>) -> Result<Value<'a>, UsageError> {
+    let bad_number = || usage!("{}: bad integer value for option \"--{}\", or out of range.\n", ext.name, opt.name);
+    Ok(match opt.kind {
+        Kind::Flag => Value::None,
+        Kind::Number { min, max } => Value::Number(number(text, min, max).ok_or_else(bad_number)?),
+        Kind::Range { min, max } => {
+            let (a, b) = range(text, min, max).ok_or_else(bad_number)?;
+            Value::Range(a, b)
+        }
+        Kind::Text { min, max } => {
+            if text.len() < min || text.len() > max {
+                let name = opt.name;
+                return Err(usage!("{}: option \"--{name}\" takes {min} to {max} characters\n", ext.name));
+            }
+            Value::Text(text)
+        }
+        Kind::Raw => Value::Text(text),
+        Kind::Port => Value::Number(u64::from(port(text, cx)?)),
+        Kind::PortRange => {
+            let (a, b) = port_range(text, cx)?;
+            Value::Range(u64::from(a), u64::from(b))
+        }
+        Kind::Host => Value::Host(host(text, cx)?),
+        Kind::MarkMask => {
+            let mut parts = text.splitn(2, |b| *b == b'/');
+            let value = parts.next().and_then(u32_text).ok_or_else(bad_number)?;
+            let mask = parts.next().map_or(Some(u32::MAX), u32_text).ok_or_else(bad_number)?;
+            Value::Mark { value, mask }
+        }
+        Kind::SyslogLevel => Value::Number(u64::from(syslog_level(text)?)),
+        Kind::Mac => Value::Mac(mac(text).ok_or_else(|| usage_bytes("", text, ""))?),
+        Kind::Protocol => Value::Number(u64::from(protocol(text, cx)?)),
+    })
+}
+
+fn u32_text(text: &[u8]) -> Option<u32> {
+    number(text, 0, u64::from(u32::MAX)).and_then(|n| u32::try_from(n).ok())
+}
+
+/// A whole number within limits, in the notations of strtoul(3) with base 0; no sign, no blanks, nothing behind it.
+pub fn number(text: &[u8], min: u64, max: u64) -> Option<u64> {
+    let (digits, radix) = match text {
+        [b'0', b'x' | b'X', rest @ ..] if !rest.is_empty() => (rest, 16),
+        [b'0', rest @ ..] if !rest.is_empty() => (rest, 8),
+        _ => (text, 10),
+    };
+    if !digits.iter().all(u8::is_ascii_alphanumeric) {
+        return None;
+    }
+    let n = u64::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
+    (min..=max).contains(&n).then_some(n)
+}
+
+/// `a` or `a:b`; an end left out is the limit; the first must not be greater.
+pub fn range(text: &[u8], min: u64, max: u64) -> Option<(u64, u64)> {
+    let mut parts = text.splitn(2, |b| *b == b':');
+    let end = |part: &[u8], open: u64| if part.is_empty() { Some(open) } else { number(part, min, max) };
+    let first = parts.next()?;
+    let Some(second) = parts.next() else {
+        let n = number(first, min, max)?;
+        return Some((n, n));
+    };
+    let (a, b) = (end(first, min)?, end(second, max)?);
+    (a <= b).then_some((a, b))
+}
+
+/// A port number or service name, in host order.
+pub fn port(text: &[u8], cx: &ParseCx<'_>) -> Result<u16, UsageError> {
+    number(text, 0, 0xffff)
+        .and_then(|n| u16::try_from(n).ok())
+        .or_else(|| cx.names.port(text, cx.protocol.map(|(p, _)| p)))
+        .ok_or_else(|| usage_bytes("invalid port/service `", text, "' specified"))
+}
+
+/// `a` or `a:b` in ports; open ends are 0 and 65535.
+pub fn port_range(text: &[u8], cx: &ParseCx<'_>) -> Result<(u16, u16), UsageError> {
+    let Some(colon) = text.iter().position(|b| *b == b':') else {
+        let p = port(text, cx)?;
+        return Ok((p, p));
+    };
+    let (first, second) = (text.get(..colon).unwrap_or_default(), text.get(colon + 1..).unwrap_or_default());
+    let a = if first.is_empty() { 0 } else { port(first, cx)? };
+    let b = if second.is_empty() { u16::MAX } else { port(second, cx)? };
+    if a > b {
+        return Err(usage!("invalid portrange (min > max)"));
+    }
+    Ok((a, b))
+}
+
+/// One address of the rule's family: numeric, or a host name's only address.
+pub fn host(text: &[u8], cx: &ParseCx<'_>) -> Result<IpAddr, UsageError> {
+    if let Some(addr) = numeric_host(text, cx.family) {
+        return Ok(addr);
+    }
+    cx.names.hosts(text, cx.family).first().copied().ok_or_else(|| usage_bytes("host/network `", text, "' not found"))
+}
+
+/// A numeric address of the family; shortened IPv4 addresses are filled with zeros at the end (`10.1` is 10.1.0.0).
+pub fn numeric_host(text: &[u8], family: Family) -> Option<IpAddr> {
+    let s = std::str::from_utf8(text).ok()?;
+    match family {
+        Family::V6 => s.parse().ok().map(IpAddr::V6),
+        Family::V4 => {
+            let mut octets = [0u8; 4];
+            let mut parts = s.split('.');
+            for octet in &mut octets {
+                let Some(part) = parts.next() else { break };
+                *octet = u8::try_from(number(part.as_bytes(), 0, 255)?).ok()?;
+            }
+            parts.next().is_none().then(|| IpAddr::V4(octets.into()))
+        }
+    }
+}
+
+/// A network `address[/mask]` with a numeric address.
+pub fn numeric_network(text: &[u8], family: Family) -> Option<Network> {
+    let mut parts = text.splitn(2, |b| *b == b'/');
+    let addr = numeric_host(parts.next()?, family)?;
+    let mask = match parts.next() {
+        None => crate::types::prefix_mask(family, family.addr_bits()),
+        Some(mask) => super::base::mask(mask, family)?,
+    };
+    Network::new(addr, mask)
+}
+
+/// A protocol number or name.
+pub fn protocol(text: &[u8], cx: &ParseCx<'_>) -> Result<u8, UsageError> {
+    let lower = text.to_ascii_lowercase();
+    number(&lower, 0, 255)
+        .and_then(|n| u8::try_from(n).ok())
+        .or_else(|| builtin_protocol(&lower))
+        .or_else(|| cx.names.protocol(&lower))
+        .ok_or_else(|| usage_bytes("unknown protocol \"", &lower, "\" specified"))
+}
+
+/// The names of syslog(3) levels, in the order of their numbers.
+pub const SYSLOG_LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
+
+fn syslog_level(text: &[u8]) -> Result<u8, UsageError> {
+    if let Some(n) = number(text, 0, 7).and_then(|n| u8::try_from(n).ok()) {
+        return Ok(n);
+    }
+    let synonym = match text.to_ascii_lowercase().as_slice() {
+        b"panic" => Some(0),
+        b"err" => Some(3),
+        b"warn" => Some(4),
+        _ => None,
+    };
+    let by_name = || {
+        let named = SYSLOG_LEVELS.iter().position(|l| l.as_bytes().eq_ignore_ascii_case(text));
+        named.and_then(|n| u8::try_from(n).ok())
+    };
+    synonym.or_else(by_name).ok_or_else(|| usage_bytes("log level \"", text, "\" unknown\n"))
+}
+
+/// Six hexadecimal bytes with colons between.
+pub fn mac(text: &[u8]) -> Option<[u8; 6]> {
+    let mut out = [0; 6];
+    let mut parts = text.split(|b| *b == b':');
+    for byte in &mut out {
+        let part = std::str::from_utf8(parts.next()?).ok()?;
+        if part.is_empty() || part.len() > 2 || part.starts_with('+') {
+            return None;
+        }
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    parts.next().is_none().then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_strtoul_reads_them() {
+        assert_eq!(number(b"0x1F", 0, 255), Some(31));
+        assert_eq!(number(b"010", 0, 255), Some(8));
+        assert_eq!(number(b"08", 0, 255), None);
+        assert_eq!(number(b"256", 0, 255), None);
+        assert_eq!(number(b"+1", 0, 255), None);
+        assert_eq!(number(b"", 0, 255), None);
+        assert_eq!(range(b":5", 0, 9), Some((0, 5)));
+        assert_eq!(range(b"5:", 0, 9), Some((5, 9)));
+        assert_eq!(range(b"6:5", 0, 9), None);
+    }
+
+    #[test]
+    fn short_ipv4_addresses() {
+        let v4 = |s: &str| numeric_host(s.as_bytes(), Family::V4).map(|a| a.to_string());
+        assert_eq!(v4("10.1").as_deref(), Some("10.1.0.0"));
+        assert_eq!(v4("1.2.3.4.5"), None);
+        assert_eq!(v4("1..2"), None);
+    }
+}

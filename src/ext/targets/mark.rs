@@ -1,0 +1,110 @@
+//! `-j MARK`: changes the packet's netfilter mark.
+//!
+//! # Options
+//! `--set-xmark value[/mask]` (clear the mask's bits, XOR the value), `--set-mark value[/mask]` (clear, OR), `--and-mark`, `--or-mark`,
+//! `--xor-mark bits`; exactly one of them.
+//! # Wire
+//! xt `MARK` revision 2: `struct xt_mark_tginfo2 { u32 mark, mask; }`, host order.
+//! # Evaluates
+//! `mark = (mark & ~mask) ^ value`; the walk goes on.
+//! # Differs
+//! Nothing known.
+//! # Sources
+//! iptables-extensions(8) "MARK"; `linux/netfilter/xt_mark.h`; fact sheet 3.4.
+
+use crate::ext::options::{Given, Kind, Opt, UsageError, bit};
+use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
+use crate::packet::Packet;
+use crate::packet::env::Env;
+use crate::types::{Family, Out};
+use crate::usage;
+use crate::wire::BlobWriter;
+
+/// `mark = (mark & !mask) ^ value`, host order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mark {
+    value: u32,
+    mask: u32,
+}
+
+const SET_XMARK: u8 = 0;
+const SET_MARK: u8 = 1;
+const AND_MARK: u8 = 2;
+const OR_MARK: u8 = 3;
+const XOR_MARK: u8 = 4;
+const ANY: u32 = bit(SET_XMARK) | bit(SET_MARK) | bit(AND_MARK) | bit(OR_MARK) | bit(XOR_MARK);
+
+const U32: Kind = Kind::Number { min: 0, max: u32::MAX as u64 };
+
+const OPTIONS: &[Opt] = &[
+    Opt::value("set-xmark", SET_XMARK, Kind::MarkMask, "value[/mask]", "clear the mask's bits and XOR the value")
+        .excluding(ANY)
+        .examples(&["0x1", "0x2000/0x2000", "0/0xff"]),
+    Opt::value("set-mark", SET_MARK, Kind::MarkMask, "value[/mask]", "clear the mask's bits and OR the value")
+        .excluding(ANY)
+        .examples(&["1", "0xff/0xf"]),
+    Opt::value("and-mark", AND_MARK, U32, "bits", "AND the mark with bits").excluding(ANY).examples(&["0xf0"]),
+    Opt::value("or-mark", OR_MARK, U32, "bits", "OR the mark with bits").excluding(ANY).examples(&["0x3"]),
+    Opt::value("xor-mark", XOR_MARK, U32, "bits", "XOR the mark with bits").excluding(ANY).examples(&["0x5"]),
+];
+
+impl Extension for Mark {
+    const SPEC: Spec = Spec { options: OPTIONS, ..Spec::new("MARK", 2, "sets the packet's mark") };
+
+    fn new(_: Family) -> Self {
+        Self { value: 0, mask: 0 }
+    }
+
+    fn set(&mut self, given: &Given<'_>, _: &ParseCx<'_>) -> Result<(), UsageError> {
+        (self.value, self.mask) = match given.id() {
+            SET_XMARK => given.mark(),
+            SET_MARK => {
+                let (value, mask) = given.mark();
+                (value, value | mask)
+            }
+            AND_MARK => (0, !given.u32()),
+            OR_MARK => (given.u32(), given.u32()),
+            _ => (given.u32(), 0),
+        };
+        Ok(())
+    }
+
+    fn finish(&mut self, seen: u32, _: &ParseCx<'_>) -> Result<(), UsageError> {
+        if seen == 0 {
+            return Err(usage!("MARK: One of the --set-xmark, --{{and,or,xor,set}}-mark options is required"));
+        }
+        Ok(())
+    }
+
+    fn save(&self, out: &mut Out, _: &PrintCx<'_>) {
+        write!(out, " --set-xmark {:#x}/{:#x}", self.value, self.mask);
+    }
+
+    fn list(&self, out: &mut Out, _: &PrintCx<'_>) {
+        let (value, mask) = (self.value, self.mask);
+        match (value, mask) {
+            (0, m) => write!(out, " MARK and {:#x}", !m),
+            (v, m) if v == m => write!(out, " MARK or {v:#x}"),
+            (v, 0) => write!(out, " MARK xor {v:#x}"),
+            (v, u32::MAX) => write!(out, " MARK set {v:#x}"),
+            (v, m) => write!(out, " MARK xset {v:#x}/{m:#x}"),
+        }
+    }
+
+    fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
+        b.u32(self.value);
+        b.u32(self.mask);
+    }
+
+    fn decode(info: &[u8], _: Family) -> Option<Self> {
+        let [v0, v1, v2, v3, m0, m1, m2, m3] = *info else { return None };
+        Some(Self { value: u32::from_ne_bytes([v0, v1, v2, v3]), mask: u32::from_ne_bytes([m0, m1, m2, m3]) })
+    }
+}
+
+impl TargetExt for Mark {
+    fn apply(&self, packet: &mut Packet, _: &mut Env<'_>) -> Effect {
+        packet.meta.mark = (packet.meta.mark & !self.mask) ^ self.value;
+        Effect::Continue
+    }
+}

@@ -1,0 +1,3 @@
+//! The targets, one file each; their one list is in [`super::Target`].
+
+pub mod mark;
