@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ext;
+pub mod kernel;
 pub mod packet;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,5 @@
+//! The kernel: the only layer that opens netlink sockets and namespaces.
+
+pub mod netns;
+pub mod rtnl;
+pub mod world;
