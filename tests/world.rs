@@ -3,7 +3,10 @@
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use oxtables::kernel::inject::{self, Tap};
 use oxtables::kernel::world::{End, Host, join};
+use oxtables::packet::Packet;
+use oxtables::packet::build::{Ipv4, Ipv6, Udp};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -55,4 +58,31 @@ fn a_failed_step_names_the_host_and_the_step() {
     let error = host.default_route(ip("192.0.2.1")).unwrap_err().to_string();
     assert!(error.starts_with("host lonely: cannot route 0.0.0.0/0 over 192.0.2.1: "), "{error}");
     assert!(host.sysctl("net/ipv4/no_such", "1").is_err());
+}
+
+#[test]
+fn the_bytes_that_are_sent_arrive() {
+    let (a, b) = (Host::new("a").unwrap(), Host::new("b").unwrap());
+    let (left, right) =
+        ([(ip("192.0.2.2"), 24), (ip("2001:db8::2"), 64)], [(ip("192.0.2.1"), 24), (ip("2001:db8::1"), 64)]);
+    join(End { host: &a, iface: "eth0", addresses: &left }, End { host: &b, iface: "eth0", addresses: &right })
+        .unwrap();
+    let tap = b.run(Tap::open).unwrap().unwrap();
+    let udp = Udp { src_port: 1024, dst_port: 53, payload: b"question".to_vec() };
+    let v4 = Ipv4 {
+        src: "192.0.2.2".parse().unwrap(),
+        dst: "192.0.2.1".parse().unwrap(),
+        identification: 7,
+        ..Ipv4::default()
+    };
+    let v6 = Ipv6 { src: "2001:db8::2".parse().unwrap(), dst: "2001:db8::1".parse().unwrap(), ..Ipv6::default() };
+    for packet in [v4 / udp.clone(), v6 / udp] {
+        a.run(|| inject::send(&packet)).unwrap().unwrap();
+        let wanted = |p: &Packet| p.udp().is_some();
+        let seen = tap.find(Duration::from_secs(2), wanted).unwrap().expect("it did not arrive");
+        assert_eq!(seen.bytes(), packet.bytes());
+        // The port is closed: the kernel's answer quotes the packet.
+        let error = |p: &Packet| p.icmp().is_some_and(|i| i.kind() == 3) || p.icmp6().is_some_and(|i| i.kind() == 1);
+        assert!(tap.find(Duration::from_secs(2), error).unwrap().is_some());
+    }
 }

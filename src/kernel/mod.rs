@@ -1,5 +1,6 @@
 //! The kernel: the only layer that opens netlink sockets and namespaces.
 
+pub mod inject;
 pub mod netns;
 pub mod rtnl;
 pub mod world;
