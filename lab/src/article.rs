@@ -1,0 +1,112 @@
+//! The articles' commands as case files, for both families.
+//!
+//! A case file holds one command a line, in the article's own order, words parted by blanks with the shell's double quotes;
+//! `#` starts a comment line. `@listings` stands for all forms of listing. A line `6: COMMAND` is for IPv6 only, `4: COMMAND`
+//! for IPv4 only; any other is turned into IPv6 by [`to_v6`].
+
+use crate::generate::commands;
+use crate::oracle::Call;
+
+/// The commands of a case file for one family.
+///
+/// # Panics
+/// When a line is not a command of the drop-in.
+#[must_use]
+pub fn read(text: &str, v6: bool) -> Vec<Call> {
+    let mut calls = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (line, only) = match (line.strip_prefix("4: "), line.strip_prefix("6: ")) {
+            (Some(rest), _) => (rest, Some(false)),
+            (_, Some(rest)) => (rest, Some(true)),
+            _ => (line, None),
+        };
+        if only.is_some_and(|only| only != v6) {
+            continue;
+        }
+        if line == "@listings" {
+            calls.extend(listings(v6));
+            continue;
+        }
+        let words = split(line);
+        assert!(words[0].starts_with("iptables"), "not a command: {line}");
+        let words = if v6 && only.is_none() { words.iter().map(|word| to_v6(word)).collect() } else { words };
+        calls.push(Call::new(words));
+    }
+    calls
+}
+
+/// All forms of listing the tables that the articles use, and both saves.
+#[must_use]
+pub fn listings(v6: bool) -> Vec<Call> {
+    let mut calls: Vec<Call> = commands::listings(v6, "filter").into_iter().map(without_table).collect();
+    calls.extend(commands::listings(v6, "nat"));
+    calls
+}
+
+/// The filter table is what is listed when no table is named; `-save` then shows all.
+fn without_table(mut call: Call) -> Call {
+    if let Some(at) = call.argv.iter().position(|word| word == b"-t") {
+        call.argv.drain(at..at + 2);
+    }
+    call
+}
+
+/// Splits a line into words at blanks, double quotes removed.
+fn split(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut open) = (Vec::new(), String::new(), false, false);
+    for letter in line.chars() {
+        match letter {
+            '"' => {
+                quoted = !quoted;
+                open = true;
+            }
+            ' ' if !quoted => {
+                if open {
+                    words.push(std::mem::take(&mut word));
+                }
+                open = false;
+            }
+            _ => {
+                word.push(letter);
+                open = true;
+            }
+        }
+    }
+    if open {
+        words.push(word);
+    }
+    words
+}
+
+/// The IPv6 form of an IPv4 word: program names, documentation addresses for addresses, `ipv6-icmp` for `icmp`.
+fn to_v6(word: &str) -> String {
+    if let Some(rest) = word.strip_prefix("iptables") {
+        return format!("ip6tables{rest}");
+    }
+    if word == "icmp" {
+        return "ipv6-icmp".to_owned();
+    }
+    let (address, length) = word.split_once('/').unwrap_or((word, ""));
+    let Ok(address) = address.parse::<std::net::Ipv4Addr>() else { return word.to_owned() };
+    let [a, b, c, d] = address.octets();
+    let address = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, a.into(), b.into(), c.into(), d.into());
+    match length.parse::<u8>() {
+        Ok(length) => format!("{address}/{}", 64 + u32::from(length) * 2),
+        Err(_) => address.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_becomes_a_command_of_either_family() {
+        let text = "iptables -A INPUT -s 10.3.0.0/16 -j LOG --log-prefix \"a b \"\n4: iptables -F\n";
+        let [four, flush] = &read(text, false)[..] else { panic!() };
+        assert_eq!(four.shell(), "iptables -A INPUT -s 10.3.0.0/16 -j LOG --log-prefix 'a b '");
+        assert_eq!(flush.shell(), "iptables -F");
+        let [six] = &read(text, true)[..] else { panic!() };
+        assert_eq!(six.argv[4], b"2001:db8::a:3:0:0/96");
+    }
+}

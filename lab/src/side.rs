@@ -1,0 +1,109 @@
+//! One side of a comparison: a program set in a network namespace of its own, with the lab's own view of the kernel.
+
+use std::io;
+
+use crate::dump::Dump;
+use crate::netlink::Netlink;
+use crate::netns::Netns;
+use crate::oracle::{Call, Outcome, Programs};
+
+/// A program set and its namespace.
+#[derive(Debug)]
+pub struct Side {
+    /// The programs that run here unless others are named.
+    pub programs: Programs,
+    /// Where they run.
+    pub netns: Netns,
+    netlink: Netlink,
+}
+
+impl Side {
+    /// Puts `programs` into a fresh namespace.
+    ///
+    /// # Errors
+    /// As [`Netns::new`].
+    pub fn new(programs: Programs) -> io::Result<Self> {
+        let netns = Netns::new()?;
+        let inside = netns.enter()?;
+        let netlink = Netlink::open(1 << 18)?;
+        drop(inside);
+        Ok(Self { programs, netns, netlink })
+    }
+
+    /// Runs a command here.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(&self, call: &Call) -> io::Result<Outcome> {
+        self.run_other(&self.programs, call)
+    }
+
+    /// Runs a command of another program set in this side's namespace.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run_other(&self, programs: &Programs, call: &Call) -> io::Result<Outcome> {
+        let _inside = self.netns.enter()?;
+        programs.run(call)
+    }
+
+    /// What the kernel holds here.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn dump(&mut self) -> io::Result<Dump> {
+        Dump::read(&mut self.netlink)
+    }
+
+    /// Deletes every table here.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.netlink.flush()
+    }
+}
+
+/// Both sides.
+#[derive(Debug)]
+pub struct Pair {
+    /// Stock, or what stands in for it.
+    pub theirs: Side,
+    /// Ours, or what stands in for it.
+    pub ours: Side,
+}
+
+impl Pair {
+    /// Stock against ours.
+    ///
+    /// # Errors
+    /// As [`Side::new`].
+    pub fn new() -> io::Result<Self> {
+        Self::of(Programs::theirs(), Programs::ours())
+    }
+
+    /// Any two program sets.
+    ///
+    /// # Errors
+    /// As [`Side::new`].
+    pub fn of(theirs: Programs, ours: Programs) -> io::Result<Self> {
+        Ok(Self { theirs: Side::new(theirs)?, ours: Side::new(ours)? })
+    }
+
+    /// Empties both kernels.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.theirs.flush()?;
+        self.ours.flush()
+    }
+
+    /// Runs a command on both sides: stock's outcome first.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run(&self, call: &Call) -> io::Result<(Outcome, Outcome)> {
+        Ok((self.theirs.run(call)?, self.ours.run(call)?))
+    }
+}
