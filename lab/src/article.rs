@@ -28,7 +28,7 @@ pub fn read(text: &str, v6: bool) -> Vec<Call> {
             continue;
         }
         let words = split(line);
-        assert!(words[0].starts_with("iptables"), "not a command: {line}");
+        assert!(words[0].starts_with("iptables") || words[0].starts_with("ip6tables"), "not a command: {line}");
         let words = if v6 && only.is_none() { words.iter().map(|word| to_v6(word)).collect() } else { words };
         calls.push(Call::new(words));
     }

@@ -264,6 +264,11 @@ impl Parts<'_> {
                 chosen.push(opt);
             }
         }
+        // Most extensions want at least one of their main options.
+        if chosen.is_empty() && self.random.percent(95) {
+            let main: Vec<&Opt> = extension.options.iter().filter(|opt| opt.chance >= 50).collect();
+            chosen.extend((!main.is_empty()).then(|| *self.random.pick(&main)));
+        }
         self.random.shuffle(&mut chosen);
         chosen.into_iter().flat_map(|opt| self.option(opt)).collect()
     }

@@ -128,7 +128,7 @@ pub fn mutate(random: &mut Random, words: &mut Vec<Vec<u8>>) {
 /// A restore file for one family, right or wrong, with the words of the command that reads it.
 pub fn restore(random: &mut Random, v6: bool) -> Call {
     let mut file = Vec::new();
-    for _ in 0..=random.below(2) {
+    for _ in 0..[1, 1, 1, 2][random.below(4)] {
         a_table(random, v6, &mut file);
     }
     let program = if v6 { "ip6tables-restore" } else { "iptables-restore" };
@@ -149,7 +149,7 @@ pub fn restore(random: &mut Random, v6: bool) -> Call {
             argv.extend(words);
         }
     }
-    if random.percent(60) {
+    if random.percent(45) {
         break_file(random, &mut file);
     }
     let mut lines = file.join(&b"\n"[..]);
@@ -218,7 +218,7 @@ fn a_table(random: &mut Random, v6: bool, file: &mut Vec<Vec<u8>>) {
         file.push(format!(":{chain} - [0:0]").into_bytes());
     }
     let mut rules: Vec<Rule> = Vec::new();
-    for _ in 0..random.below(12) {
+    for _ in 0..random.below(5) {
         let rule = if random.percent(80) || rules.is_empty() {
             Rule::random(random, v6, table)
         } else {

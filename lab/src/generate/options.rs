@@ -180,7 +180,7 @@ const REJECT6: &[&str] = &[
     "reject-route",
 ];
 const LEVELS: &[&str] =
-    &["emerg", "panic", "alert", "crit", "err", "error", "warning", "warn", "notice", "info", "debug", "0", "4", "7"];
+    &["emerg", "panic", "alert", "crit", "error", "warning", "notice", "info", "debug", "0", "4", "7"];
 const CT_EVENTS: &[&str] =
     &["new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "natseqinfo", "secmark"];
 
@@ -304,8 +304,8 @@ pub const MATCHES: &[Extension] = &[
             "owner",
             Family::Both,
             &[
-                opt(&["--uid-owner"], Some(Value::Range(4_294_967_294, '-')), true, 0, 60),
-                opt(&["--gid-owner"], Some(Value::Range(4_294_967_294, '-')), true, 0, 40),
+                opt(&["--uid-owner"], Some(Value::Ids), true, 0, 60),
+                opt(&["--gid-owner"], Some(Value::Ids), true, 0, 40),
                 opt(&["--socket-exists"], None, true, 0, 20),
                 opt(&["--suppl-groups"], None, false, 0, 15),
             ],

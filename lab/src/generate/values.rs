@@ -19,6 +19,8 @@ pub enum Value {
     Number(u64),
     /// One number or a range with this separator.
     Range(u64, char),
+    /// A user or group: name, number, or a range with `-`.
+    Ids,
     /// A 32-bit value with or without a mask.
     Masked,
     /// One of these words.
@@ -93,6 +95,11 @@ impl Value {
                 2 => format!("{}{separator}", number(random, max)),
                 3 => format!("{separator}{}", number(random, max)),
                 _ => pair(random, max, separator),
+            },
+            Self::Ids => match random.below(4) {
+                0 => "root".to_owned(),
+                1 => pair(random, 4_294_967_294, '-'),
+                _ => number(random, 4_294_967_294),
             },
             Self::Masked => match random.below(3) {
                 0 => number(random, u64::from(u32::MAX)),
