@@ -37,7 +37,7 @@ fn a_rule_that_is_written_otherwise_is_seen_in_the_kernel_and_in_listings() {
     test_as_root("a_rule_that_is_written_otherwise_is_seen_in_the_kernel_and_in_listings", AS_ROOT, || {
         // ours writes every destination port 22 as 23
         let ours = scripted("rule", &format!("sed 's/ 22 / 23 /g' | {STOCK} \"$@\""));
-        let seen = differences(Kind::Rules, ours);
+        let seen = differences(Kind::Rules, 4, ours);
         assert!(seen.contains(&What::Kernel) && seen.contains(&What::TheirsOnOurs), "{seen:?}");
     });
 }
@@ -47,15 +47,15 @@ fn a_failing_command_that_changes_something_is_seen() {
     test_as_root("a_failing_command_that_changes_something_is_seen", AS_ROOT, || {
         let extra = "/usr/sbin/xtables-nft-multi iptables -N planted$$";
         let ours = scripted("change", &format!("{STOCK} \"$@\" || {{ code=$?; {extra}; exit $code; }}"));
-        assert!(differences(Kind::Wrong, ours).contains(&What::Changed));
+        assert!(differences(Kind::Wrong, 1, ours).contains(&What::Changed));
     });
 }
 
-/// Which parts differ in a few batches of this kind.
-fn differences(kind: Kind, ours: Programs) -> Vec<What> {
+/// Which parts differ in some batches of this kind.
+fn differences(kind: Kind, batches: usize, ours: Programs) -> Vec<What> {
     let (findings, tally) = (Findings::of("planted"), Tally::default());
     let mut worker = Worker::new(Programs::theirs(), ours, &findings, &tally).expect("namespaces");
-    for number in 0..4 {
+    for number in 0..batches {
         worker.batch(kind, 1, number).expect("batch");
     }
     findings.counts().into_keys().collect()

@@ -120,7 +120,7 @@ fn sort(difference: &Difference) -> String {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut found = Arguments { kind: Kind::ALL[0], seed: 1, count: 1000, batch: None, jobs: 2, itself: false };
+    let mut found = Arguments { kind: Kind::ALL[0], seed: 1, count: 1000, batch: None, jobs: 4, itself: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
