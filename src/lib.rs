@@ -4,6 +4,7 @@
 //! `types → packet, wire → ext → model → text, compile, sim → kernel → cli`.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod ext;
 pub mod kernel;
 pub mod packet;

@@ -1,2 +1,4 @@
 //! The one binary behind every name.
-fn main() {}
+fn main() -> std::process::ExitCode {
+    oxtables::cli::main()
+}
