@@ -8,5 +8,6 @@ pub mod cli;
 pub mod ext;
 pub mod kernel;
 pub mod packet;
+pub mod text;
 pub mod types;
 pub mod wire;

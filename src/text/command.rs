@@ -1,0 +1,698 @@
+//! The command line of iptables and ip6tables, and the lines of a restore file, which are command lines too.
+//!
+//! One pass over the words in their order, as stock reads them: extensions are loaded as `-m`, `-j` and `-p` name them, options are
+//! looked up among those loaded so far. Then the checks over the whole. Sources: iptables(8); fact sheet 2.2, 5; measured.
+
+use super::getopt::{Getopt, Token};
+use super::rule::{RuleSpec, networks};
+use super::Error;
+use crate::ext::options::{self, bit, number};
+use crate::ext::{Action, Match, ParseCx, Spec, Target};
+use crate::types::{Counters, Family, IFNAMSIZ, IfacePattern, Names};
+
+/// What a command does. Rule numbers count from 1.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "fields are the arguments of iptables(8), COMMANDS")]
+pub enum CommandKind {
+    Append { chain: Vec<u8> },
+    Check { chain: Vec<u8> },
+    Delete { chain: Vec<u8> },
+    DeleteNumber { chain: Vec<u8>, number: u32 },
+    Insert { chain: Vec<u8>, number: u32 },
+    Replace { chain: Vec<u8>, number: u32 },
+    /// `zero`: `-Z` stands beside it.
+    List { chain: Option<Vec<u8>>, number: Option<u32>, zero: bool },
+    ListRules { chain: Option<Vec<u8>>, number: Option<u32>, zero: bool },
+    Flush { chain: Option<Vec<u8>> },
+    Zero { chain: Option<Vec<u8>>, number: Option<u32> },
+    NewChain { chain: Vec<u8> },
+    DeleteChain { chain: Option<Vec<u8>> },
+    RenameChain { chain: Vec<u8>, new: Vec<u8> },
+    Policy { chain: Vec<u8>, policy: Vec<u8> },
+    /// `-V`; `!` stood before it.
+    Version { negated: bool },
+    /// `-h`, with the extensions named before it.
+    Help { extensions: Vec<&'static Spec> },
+    /// A line that is for the other family (`-4`, `-6` in a restore file).
+    OtherFamily,
+}
+
+/// A command that has been read.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// What it does.
+    pub kind: CommandKind,
+    /// `-t`; empty if not given.
+    pub table: Vec<u8>,
+    /// The rule of `-A -C -D -I -R`.
+    pub rule: RuleSpec,
+    /// How many `-v`.
+    pub verbose: u32,
+    /// `-n`.
+    pub numeric: bool,
+    /// `-x`.
+    pub exact: bool,
+    /// `--line-numbers`.
+    pub line_numbers: bool,
+    /// Whether `-c` was given.
+    pub has_counters: bool,
+}
+
+/// Where a command stands.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The family of the program's name.
+    pub family: Family,
+    /// Where names are looked up.
+    pub names: &'a dyn Names,
+    /// Whether it is a line of a restore file.
+    pub restore: bool,
+}
+
+/// The longest name of a chain, in bytes.
+pub const CHAIN_NAME_MAX: usize = 28;
+
+/// Reads a command; `warnings` gets the lines that stock prints on standard error while it reads, without their newline.
+pub fn parse(args: &[&[u8]], cx: &Context<'_>, warnings: &mut Vec<Vec<u8>>) -> Result<Command, Error> {
+    Parser::new(args, cx, warnings).run()
+}
+
+/// An extension that was loaded.
+struct Loaded {
+    ext: AnyExt,
+    seen: u32,
+}
+
+enum AnyExt {
+    Match(Match),
+    Target(Target),
+}
+
+/// The generic options given, as bits in the order in which stock reports illegal ones.
+const OPTION_LETTERS: &[u8] = b"nsdpjvxio0cf";
+
+struct Parser<'a, 'w> {
+    getopt: Getopt<'a>,
+    args: &'a [&'a [u8]],
+    cx: &'a Context<'a>,
+    warnings: &'w mut Vec<Vec<u8>>,
+    kind: Option<(u8, CommandKind)>,
+    zero_too: bool,
+    given: u32,
+    negate: bool,
+    loaded: Vec<Loaded>,
+    specs: Vec<&'static Spec>,
+    rule: RuleSpec,
+    source: Option<(&'a [u8], usize)>,
+    destination: Option<(&'a [u8], usize)>,
+    table: Vec<u8>,
+    verbose: u32,
+    wait: bool,
+    wait_interval: bool,
+}
+
+impl<'a, 'w> Parser<'a, 'w> {
+    fn new(args: &'a [&'a [u8]], cx: &'a Context<'a>, warnings: &'w mut Vec<Vec<u8>>) -> Self {
+        Self {
+            getopt: Getopt::new(args),
+            args,
+            cx,
+            warnings,
+            kind: None,
+            zero_too: false,
+            given: 0,
+            negate: false,
+            loaded: Vec::new(),
+            specs: Vec::new(),
+            rule: RuleSpec::default(),
+            source: None,
+            destination: None,
+            table: Vec::new(),
+            verbose: 0,
+            wait: false,
+            wait_interval: false,
+        }
+    }
+
+    fn run(mut self) -> Result<Command, Error> {
+        while let Some(token) = self.getopt.next(&self.specs) {
+            let word = self.getopt.word();
+            let ended = self.token(token).map_err(|e| e.at(word))?;
+            if let Some(kind) = ended {
+                return Ok(self.command(kind));
+            }
+        }
+        self.finish()
+    }
+
+    /// Takes one token; `Some` ends the reading at once (`-h`, `-V`, a line of the other family).
+    fn token(&mut self, token: Token<'a>) -> Result<Option<CommandKind>, Error> {
+        match token {
+            Token::Word(b"!") => {
+                if self.negate {
+                    return Err(Error::usage("multiple consecutive ! not allowed"));
+                }
+                self.negate = true;
+                return Ok(None);
+            }
+            Token::Word(word) => return Err(self.explain_word(Error::bad_argument(word), word)),
+            Token::End if self.getopt.has_more() => {
+                return Err(Error::usage("unknown arguments found on commandline"));
+            }
+            Token::End => {}
+            Token::NoValue(word) => {
+                return Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat()));
+            }
+            Token::Unknown(word) => self.unknown(word)?,
+            Token::Extension { index, opt, value } => self.extension(index, opt, value)?,
+            Token::Generic { letter, value } => {
+                if let Some(kind) = self.generic(letter, value.unwrap_or_default(), value.is_some())? {
+                    return Ok(Some(kind));
+                }
+            }
+        }
+        self.negate = false;
+        Ok(None)
+    }
+
+    /// An option that nobody loaded has: the match of `-p`'s protocol is loaded, once, if it has it.
+    fn unknown(&mut self, word: &'a [u8]) -> Result<(), Error> {
+        let unknown = || Error::usage([b"unknown option \"", word, b"\""].concat());
+        let Some((protocol, _)) = self.rule.body.base.protocol else { return Err(self.explain_word(unknown(), word)) };
+        let implied = Match::ALL
+            .iter()
+            .find(|s| s.implied_by.contains(&protocol) && s.families.contains(&self.cx.family));
+        let (Some(spec), false) = (implied, self.specs.iter().any(|s| implied.is_some_and(|i| i.name == s.name))) else {
+            return Err(self.explain_word(unknown(), word));
+        };
+        let Some(m) = Match::new(spec.name.as_bytes(), self.cx.family) else { return Err(unknown()) };
+        // Read the same word again with the new options; if they are of no use, stock has loaded the match all the same.
+        let mut again = Getopt::new(self.args.get(..).unwrap_or_default());
+        again.seek(self.getopt.word());
+        self.load(AnyExt::Match(m), spec);
+        match again.next(&self.specs) {
+            Some(Token::Extension { index, opt, value }) => {
+                self.getopt = again;
+                self.extension(index, opt, value)
+            }
+            Some(Token::NoValue(word)) => {
+                Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat()))
+            }
+            _ => Err(self.explain_word(unknown(), word)),
+        }
+    }
+
+    fn load(&mut self, ext: AnyExt, spec: &'static Spec) {
+        self.loaded.push(Loaded { ext, seen: 0 });
+        self.specs.push(spec);
+    }
+
+    fn parse_cx(&self) -> ParseCx<'a> {
+        ParseCx { family: self.cx.family, names: self.cx.names, protocol: self.rule.body.base.protocol }
+    }
+
+    fn extension(&mut self, index: usize, opt: &'static crate::ext::Opt, value: &'a [u8]) -> Result<(), Error> {
+        let (cx, negate) = (self.parse_cx(), self.negate);
+        let (Some(loaded), Some(spec)) = (self.loaded.get_mut(index), self.specs.get(index)) else { return Ok(()) };
+        let given = options::give(spec, opt, negate, loaded.seen, value, &cx)?;
+        match &mut loaded.ext {
+            AnyExt::Match(m) => m.set(&given, &cx)?,
+            AnyExt::Target(t) => t.set(&given, &cx)?,
+        }
+        loaded.seen |= bit(opt.id);
+        Ok(())
+    }
+
+    fn generic(&mut self, letter: u8, value: &'a [u8], has_value: bool) -> Result<Option<CommandKind>, Error> {
+        match letter {
+            b'A' | b'C' | b'D' | b'R' | b'I' | b'L' | b'S' | b'F' | b'Z' | b'N' | b'X' | b'E' | b'P' => {
+                let attached = has_value.then_some(value);
+                self.command_option(letter, attached)?;
+            }
+            b'h' => return Ok(Some(CommandKind::Help { extensions: std::mem::take(&mut self.specs) })),
+            b'V' => return Ok(Some(CommandKind::Version { negated: self.negate })),
+            b'4' | b'6' => {
+                let other = (letter == b'4') != (self.cx.family == Family::V4);
+                if other && self.cx.restore {
+                    return Ok(Some(CommandKind::OtherFamily));
+                }
+                if other {
+                    // Stock says nothing but its hint.
+                    let advice = format!("this program is for {}; the other family has its own", self.cx.family);
+                    return Err(Error::usage("").advise(advice));
+                }
+            }
+            b't' => {
+                if self.negate {
+                    return Err(Error::usage("unexpected ! flag before --table"));
+                }
+                if self.cx.restore {
+                    return Err(Error::usage("The -t option cannot be used in iptables-restore.\n"));
+                }
+                self.table = value.to_vec();
+            }
+            b'm' => self.load_match(value)?,
+            b'M' => {}
+            b'w' | b'W' => self.wait_option(letter, value, has_value)?,
+            _ => self.rule_option(letter, value)?,
+        }
+        Ok(None)
+    }
+
+    fn wait_option(&mut self, letter: u8, value: &'a [u8], has_value: bool) -> Result<(), Error> {
+        if self.cx.restore {
+            let text = format!("You cannot use `-{}' from iptables-restore", char::from(letter));
+            return Err(Error::usage(text));
+        }
+        let value = if has_value { Some(value) } else { self.getopt.plain_word() };
+        if letter == b'w' {
+            self.wait = true;
+            if let Some(v) = value
+                && number(v, 0, i32::MAX as u64).is_none()
+            {
+                return Err(Error::usage("wait seconds not numeric"));
+            }
+            return Ok(());
+        }
+        self.wait_interval = true;
+        let Some(v) = value else { return Err(Error::usage("wait interval value required")) };
+        self.warnings.push(b"Ignoring deprecated --wait-interval option.".to_vec());
+        if number(v, 0, i32::MAX as u64).is_none() {
+            return Err(Error::usage("wait interval not numeric"));
+        }
+        Ok(())
+    }
+
+    fn load_match(&mut self, name: &'a [u8]) -> Result<(), Error> {
+        if self.negate {
+            return Err(Error::usage("unexpected ! flag before --match"));
+        }
+        let Some(m) = Match::new(name, self.cx.family) else {
+            let text = [b"Couldn't load match `", name, b"':No such file or directory\n"].concat();
+            return Err(Error::usage(text).advise(advice_on_match(name, self.cx.family)));
+        };
+        let spec = m.spec();
+        self.load(AnyExt::Match(m), spec);
+        Ok(())
+    }
+
+    /// Notes that a generic option was given; twice, or after `!` where that is not legal, is an error.
+    fn once(&mut self, letter: u8, invertible: bool) -> Result<(), Error> {
+        let Some(at) = OPTION_LETTERS.iter().position(|l| *l == letter) else { return Ok(()) };
+        let flag = 1 << at;
+        if self.given & flag != 0 && letter != b'v' {
+            return Err(Error::usage(format!("multiple -{} flags not allowed", char::from(letter))));
+        }
+        self.given |= flag;
+        if self.negate && !invertible {
+            return Err(Error::usage(format!("cannot have ! before -{}", char::from(letter))));
+        }
+        Ok(())
+    }
+
+    fn rule_option(&mut self, letter: u8, value: &'a [u8]) -> Result<(), Error> {
+        let word = self.getopt.word();
+        self.once(if letter == b'g' { b'j' } else { letter }, matches!(letter, b's' | b'd' | b'p' | b'i' | b'o' | b'f'))?;
+        match letter {
+            b's' => {
+                self.source = Some((value, word));
+                self.rule.not_source = self.negate;
+            }
+            b'd' => {
+                self.destination = Some((value, word));
+                self.rule.not_destination = self.negate;
+            }
+            b'p' => self.protocol(value)?,
+            b'i' => self.rule.body.base.iif = Some((self.interface(value)?, self.negate)),
+            b'o' => self.rule.body.base.oif = Some((self.interface(value)?, self.negate)),
+            b'f' if self.cx.family == Family::V6 => {
+                return Err(Error::usage("`-f' is not supported in IPv6, use -m frag instead"));
+            }
+            b'f' => self.rule.body.base.fragment = Some(self.negate),
+            b'j' => self.jump(value)?,
+            b'g' => {
+                check_target_name(value)?;
+                self.rule.body.action = Action::Goto(value.into());
+            }
+            b'c' => self.counters(value)?,
+            b'v' => self.verbose += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn protocol(&mut self, value: &'a [u8]) -> Result<(), Error> {
+        let protocol = options::protocol(value, &self.parse_cx())?;
+        if protocol == 0 && self.negate {
+            return Err(Error::usage("rule would never match protocol"));
+        }
+        self.rule.body.base.protocol = (protocol != 0).then_some((protocol, self.negate));
+        // Extension headers are not the transport protocol (ip6tables(8), -p).
+        if self.cx.family == Family::V6 && matches!(protocol, 43 | 44 | 51 | 60) && !self.negate {
+            let lower = value.to_ascii_lowercase();
+            let text = [b"Warning: never matched protocol: ", lower.as_slice(), b". use extension match instead."].concat();
+            self.warnings.push(text);
+        }
+        Ok(())
+    }
+
+    fn interface(&mut self, name: &'a [u8]) -> Result<IfacePattern, Error> {
+        if name.is_empty() {
+            return Err(Error::usage("Empty interface is likely to be undesired"));
+        }
+        let too_long = || {
+            let text = [b"interface name `", name, b"' must be shorter than IFNAMSIZ (15)"].concat();
+            Error::usage(text)
+        };
+        if name.len() >= IFNAMSIZ {
+            return Err(too_long());
+        }
+        if name.iter().any(|b| *b == b'/' || b.is_ascii_whitespace() || *b == 0x0b) {
+            let text = [b"Warning: weird character in interface `", name, b"' ('/' and ' ' are not allowed by the kernel)."];
+            self.warnings.push(text.concat());
+        }
+        IfacePattern::parse(name).ok_or_else(too_long)
+    }
+
+    fn jump(&mut self, name: &'a [u8]) -> Result<(), Error> {
+        if let Some(verdict) = Action::verdict(name) {
+            self.rule.body.action = verdict;
+        } else if let Some(target) = Target::new(name, self.cx.family) {
+            let spec = target.spec();
+            self.load(AnyExt::Target(target), spec);
+        } else {
+            check_target_name(name)?;
+            self.rule.body.action = Action::Jump(name.into());
+        }
+        Ok(())
+    }
+
+    fn counters(&mut self, value: &'a [u8]) -> Result<(), Error> {
+        let (packets, bytes) = match value.iter().position(|b| *b == b',') {
+            Some(at) => (value.get(..at).unwrap_or_default(), value.get(at + 1..)),
+            None => (value, self.getopt.plain_word()),
+        };
+        let Some(bytes) = bytes else { return Err(Error::usage("-c requires packet and byte counter")) };
+        let decimal = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|s| s.parse::<u64>().ok());
+        let not_numeric = |what: &str| Error::usage(format!("-c {what} counter not numeric"));
+        self.rule.counters = Counters {
+            packets: decimal(packets).ok_or_else(|| not_numeric("packet"))?,
+            bytes: decimal(bytes).ok_or_else(|| not_numeric("byte"))?,
+        };
+        Ok(())
+    }
+
+    fn command_option(&mut self, letter: u8, attached: Option<&'a [u8]>) -> Result<(), Error> {
+        let kind = self.command_kind(letter, attached)?;
+        if self.negate {
+            return Err(Error::usage("unexpected '!' flag"));
+        }
+        match (&self.kind, letter) {
+            (None, _) => self.kind = Some((letter, kind)),
+            (Some((b'L' | b'S', _)), b'Z') => self.zero_too = true,
+            (Some((b'Z', CommandKind::Zero { .. })), b'L' | b'S') => {
+                self.zero_too = true;
+                self.kind = Some((letter, kind));
+            }
+            (Some((before, _)), _) => {
+                let text = format!("Cannot use -{} with -{}", char::from(letter), char::from(*before));
+                return Err(Error::usage(text));
+            }
+        }
+        Ok(())
+    }
+
+    fn command_kind(&mut self, letter: u8, attached: Option<&'a [u8]>) -> Result<CommandKind, Error> {
+        let chain = attached.unwrap_or_default().to_vec();
+        let optional = |getopt: &mut Getopt<'a>| attached.or_else(|| getopt.plain_word()).map(<[u8]>::to_vec);
+        Ok(match letter {
+            b'A' => CommandKind::Append { chain },
+            b'C' => CommandKind::Check { chain },
+            b'D' => match self.getopt.plain_word() {
+                Some(n) => CommandKind::DeleteNumber { chain, number: rule_number(n)? },
+                None => CommandKind::Delete { chain },
+            },
+            b'R' => {
+                let n = self.getopt.plain_word().ok_or_else(|| Error::usage("-R requires a rule number"))?;
+                CommandKind::Replace { chain, number: rule_number(n)? }
+            }
+            b'I' => CommandKind::Insert { chain, number: self.optional_number()?.unwrap_or(1) },
+            b'L' | b'S' | b'Z' => {
+                let chain = optional(&mut self.getopt);
+                let number = if chain.is_some() { self.optional_number()? } else { None };
+                match letter {
+                    b'L' => CommandKind::List { chain, number, zero: false },
+                    b'S' => CommandKind::ListRules { chain, number, zero: false },
+                    _ => CommandKind::Zero { chain, number },
+                }
+            }
+            b'F' => CommandKind::Flush { chain: optional(&mut self.getopt) },
+            b'X' => CommandKind::DeleteChain { chain: optional(&mut self.getopt) },
+            b'N' => {
+                check_new_chain(&chain, self.cx.family)?;
+                CommandKind::NewChain { chain }
+            }
+            b'E' => {
+                let new = self.getopt.plain_word();
+                let new = new.ok_or_else(|| Error::usage("-E requires old-chain-name and new-chain-name"))?.to_vec();
+                CommandKind::RenameChain { chain, new }
+            }
+            _ => {
+                let policy = self.getopt.plain_word();
+                let policy = policy.ok_or_else(|| Error::usage("-P requires a chain and a policy"))?.to_vec();
+                CommandKind::Policy { chain, policy }
+            }
+        })
+    }
+
+    fn optional_number(&mut self) -> Result<Option<u32>, Error> {
+        self.getopt.plain_word().map(rule_number).transpose()
+    }
+
+    /// The checks over the whole command, in stock's order.
+    fn finish(mut self) -> Result<Command, Error> {
+        self.finish_extensions()?;
+        if self.wait_interval && !self.wait {
+            return Err(Error::usage("--wait-interval only makes sense with --wait\n"));
+        }
+        let Some((letter, kind)) = self.kind.take() else { return Err(Error::usage("no command specified")) };
+        if self.negate {
+            let last = self.args.len().saturating_sub(1);
+            return Err(Error::usage("nothing appropriate following !").at(last));
+        }
+        let rule_command = matches!(letter, b'A' | b'C' | b'D' | b'I' | b'R') && !matches!(kind, CommandKind::DeleteNumber { .. });
+        if rule_command {
+            self.addresses()?;
+        }
+        if letter == b'R' && self.rule.len() != 1 {
+            return Err(Error::usage("Replacement rule does not specify a unique address"));
+        }
+        self.legal_options(letter, &kind)?;
+        self.check_chain(&kind)?;
+        let kind = match kind {
+            CommandKind::List { chain, number, .. } => CommandKind::List { chain, number, zero: self.zero_too },
+            CommandKind::ListRules { chain, number, .. } => CommandKind::ListRules { chain, number, zero: self.zero_too },
+            other => other,
+        };
+        Ok(self.command(kind))
+    }
+
+    fn finish_extensions(&mut self) -> Result<(), Error> {
+        let cx = self.parse_cx();
+        for loaded in std::mem::take(&mut self.loaded) {
+            match loaded.ext {
+                AnyExt::Match(mut m) => {
+                    m.finish(loaded.seen, &cx)?;
+                    self.rule.body.matches.push(m);
+                }
+                AnyExt::Target(mut t) => {
+                    t.finish(loaded.seen, &cx)?;
+                    self.rule.body.action = Action::Target(t);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn addresses(&mut self) -> Result<(), Error> {
+        let (family, names) = (self.cx.family, self.cx.names);
+        if let Some((text, word)) = self.source {
+            self.rule.sources = networks(text, family, names).map_err(|e| e.at(word))?;
+        }
+        if let Some((text, word)) = self.destination {
+            self.rule.destinations = networks(text, family, names).map_err(|e| e.at(word))?;
+        }
+        let many = self.rule.sources.len() > 1 || self.rule.destinations.len() > 1;
+        if many && (self.rule.not_source || self.rule.not_destination) {
+            return Err(Error::usage("! not allowed with multiple source or destination IP addresses"));
+        }
+        Ok(())
+    }
+
+    fn legal_options(&self, letter: u8, kind: &CommandKind) -> Result<(), Error> {
+        let legal: &[u8] = match letter {
+            b'A' | b'I' | b'R' => b"sdpjviocf",
+            b'D' if matches!(kind, CommandKind::DeleteNumber { .. }) => b"v",
+            b'D' | b'C' => b"sdpjviof",
+            b'L' => b"nvx0",
+            b'P' => b"vc",
+            b'E' => b"v",
+            _ => b"v",
+        };
+        for (at, option) in OPTION_LETTERS.iter().enumerate() {
+            if self.given & (1 << at) != 0 && !legal.contains(option) {
+                return Err(Error::usage(format!("Illegal option `-{}' with this command", char::from(*option))));
+            }
+        }
+        Ok(())
+    }
+
+    /// The length of the chain's name, and interfaces that its hook does not have.
+    fn check_chain(&self, kind: &CommandKind) -> Result<(), Error> {
+        let chain = match kind {
+            CommandKind::Append { chain }
+            | CommandKind::Check { chain }
+            | CommandKind::Delete { chain }
+            | CommandKind::DeleteNumber { chain, .. }
+            | CommandKind::Insert { chain, .. }
+            | CommandKind::Replace { chain, .. }
+            | CommandKind::RenameChain { chain, .. }
+            | CommandKind::Policy { chain, .. } => chain,
+            CommandKind::List { chain: Some(chain), .. }
+            | CommandKind::ListRules { chain: Some(chain), .. }
+            | CommandKind::Flush { chain: Some(chain) }
+            | CommandKind::DeleteChain { chain: Some(chain) }
+            | CommandKind::Zero { chain: Some(chain), .. } => chain,
+            _ => return Ok(()),
+        };
+        if chain.len() > CHAIN_NAME_MAX {
+            return Err(too_long(chain));
+        }
+        let base = &self.rule.body.base;
+        if matches!(chain.as_slice(), b"OUTPUT" | b"POSTROUTING") && base.iif.is_some() {
+            let text = [b"Can't use -i with ", chain.as_slice(), b"\n"].concat();
+            return Err(Error::usage(text).advise("a packet on its way out has no input interface yet to ask for; use -o, or the INPUT or FORWARD chain"));
+        }
+        if matches!(chain.as_slice(), b"INPUT" | b"PREROUTING") && base.oif.is_some() {
+            let text = [b"Can't use -o with ", chain.as_slice(), b"\n"].concat();
+            return Err(Error::usage(text).advise("a packet on its way in has no output interface yet; use -i, or the FORWARD or OUTPUT chain"));
+        }
+        Ok(())
+    }
+
+    fn command(self, kind: CommandKind) -> Command {
+        let has = |letter: u8| OPTION_LETTERS.iter().position(|l| *l == letter).is_some_and(|at| self.given & (1 << at) != 0);
+        Command {
+            kind,
+            verbose: self.verbose,
+            numeric: has(b'n'),
+            exact: has(b'x'),
+            line_numbers: has(b'0'),
+            has_counters: has(b'c'),
+            table: self.table,
+            rule: self.rule,
+        }
+    }
+
+    /// Adds what a person may want to know about a word that is not understood.
+    fn explain_word(&self, error: Error, word: &[u8]) -> Error {
+        match advice_on_word(word, &self.specs, self.cx.family) {
+            Some(advice) => error.advise(advice),
+            None => error,
+        }
+    }
+}
+
+fn too_long(chain: &[u8]) -> Error {
+    Error::usage([b"chain name `", chain, b"' too long (must be under 29 chars)"].concat())
+}
+
+/// The checks on the name of a new chain (iptables(8), -N; fact sheet 5).
+pub fn check_new_chain(name: &[u8], family: Family) -> Result<(), Error> {
+    if let Some(first @ (b'-' | b'!')) = name.first() {
+        return Err(Error::usage(format!("chain name not allowed to start with `{}'", char::from(*first))));
+    }
+    let clash = name.is_empty()
+        || Action::verdict(name).is_some()
+        || name == b"QUEUE"
+        || Target::new(name, family).is_some();
+    if clash {
+        return Err(Error::usage("chain name may not clash with target name"));
+    }
+    if name.len() > CHAIN_NAME_MAX {
+        return Err(too_long(name));
+    }
+    if name.iter().any(is_space) {
+        return Err(Error::usage([b"Invalid chain name `", name, b"'"].concat()));
+    }
+    Ok(())
+}
+
+/// isspace(3) in the C locale.
+fn is_space(b: &u8) -> bool {
+    matches!(b, b' ' | b'\t'..=b'\r')
+}
+
+fn check_target_name(name: &[u8]) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::usage("Invalid target name (too short)"));
+    }
+    if name.len() > CHAIN_NAME_MAX {
+        return Err(Error::usage([b"Invalid target name `", name, b"' (28 chars max)"].concat()));
+    }
+    if name.iter().any(is_space) {
+        return Err(Error::usage([b"Invalid target name `", name, b"'"].concat()));
+    }
+    Ok(())
+}
+
+fn rule_number(text: &[u8]) -> Result<u32, Error> {
+    number(text, 1, i32::MAX as u64)
+        .and_then(|n| u32::try_from(n).ok())
+        .ok_or_else(|| Error::usage([b"Invalid rule number `", text, b"'"].concat()))
+}
+
+/// Says what is odd about a word: dashes and quotes that a web page has made typographic, an option of a match that is not loaded.
+fn advice_on_word(word: &[u8], loaded: &[&'static Spec], family: Family) -> Option<String> {
+    let text = String::from_utf8_lossy(word);
+    let dash = text.chars().find(|c| matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'));
+    if let Some(dash) = dash.filter(|d| text.starts_with(*d) || text.starts_with('-')) {
+        let plain: String = text.trim_start_matches(|c: char| c == dash || c == '-').into();
+        return Some(format!(
+            "'{dash}' (U+{:04X}) is a typographic dash, as web pages make of two hyphens; write --{plain}",
+            u32::from(dash)
+        ));
+    }
+    if let Some(quote) = text.chars().find(|c| matches!(c, '\u{2018}'..='\u{201f}' | '\u{00ab}' | '\u{00bb}')) {
+        return Some(format!(
+            "{quote} (U+{:04X}) is a typographic quote, which neither the shell nor iptables takes for one; write \" or '",
+            u32::from(quote)
+        ));
+    }
+    let name = word.strip_prefix(b"--")?;
+    let has = |spec: &&&Spec| spec.families.contains(&family) && spec.options.iter().any(|o| o.name.as_bytes() == name);
+    let of_match = Match::ALL.iter().find(has).filter(|s| !loaded.iter().any(|l| l.name == s.name));
+    if let Some(spec) = of_match {
+        return Some(match spec.implied_by {
+            [] => format!("--{} belongs to -m {}, which must stand before it", String::from_utf8_lossy(name), spec.name),
+            _ => format!("--{} needs -p {} (or another protocol that has it) before it", String::from_utf8_lossy(name), spec.name),
+        });
+    }
+    let of_target = Target::ALL.iter().find(has)?;
+    Some(format!("--{} belongs to -j {}, which must stand before it", String::from_utf8_lossy(name), of_target.name))
+}
+
+fn advice_on_match(name: &[u8], family: Family) -> String {
+    let text = String::from_utf8_lossy(name);
+    if let Some(spec) = Match::ALL.iter().find(|s| s.name.as_bytes() == name || s.name.as_bytes().eq_ignore_ascii_case(name)) {
+        return if spec.families.contains(&family) {
+            format!("the match is called {}", spec.name)
+        } else {
+            format!("{text} does not exist for {family}")
+        };
+    }
+    if Target::new(name, family).is_some() {
+        return format!("{text} is a target: write -j {text}");
+    }
+    format!("there is no match of the name {text}; iptables-extensions(8) lists them")
+}

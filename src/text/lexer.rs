@@ -1,0 +1,103 @@
+//! The words of a line of the save format, as iptables-restore splits them (fact sheet 4.3): blanks and tabs separate, double quotes hold
+//! together, a backslash inside quotes takes the next byte as it is.
+
+/// Splits a line into words; `words` is cleared first and gets `(start, end)` ranges of `bytes`, where the unquoted text is put.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Why a line cannot be split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LexError {
+    /// A word of more than 10,239 bytes.
+    TooLong,
+    /// More than 255 words.
+    TooMany,
+}
+
+/// The longest word in bytes, and the most words of a line.
+const WORD_MAX: usize = 10 * 1024 - 1;
+const WORDS_MAX: usize = 255;
+
+impl Words {
+    /// Splits `line` (with or without its newline).
+    pub fn split(&mut self, line: &[u8]) -> Result<(), LexError> {
+        self.bytes.clear();
+        self.ends.clear();
+        let (mut start, mut quoted, mut escaped, mut any) = (0, false, false, false);
+        for &b in line {
+            match b {
+                _ if escaped => {
+                    self.bytes.push(b);
+                    escaped = false;
+                }
+                b'\\' if quoted => escaped = true,
+                b'"' if quoted => {
+                    // A closing quote ends the word; an opening one in its middle does not.
+                    quoted = false;
+                    self.end(&mut start)?;
+                    any = false;
+                }
+                b'"' => (quoted, any) = (true, true),
+                b' ' | b'\t' | b'\n' if !quoted => {
+                    if any {
+                        self.end(&mut start)?;
+                        any = false;
+                    }
+                }
+                _ => {
+                    self.bytes.push(b);
+                    any = true;
+                }
+            }
+            if self.bytes.len() - start > WORD_MAX {
+                return Err(LexError::TooLong);
+            }
+        }
+        // An unterminated quote has swallowed the rest of the line.
+        if any {
+            self.end(&mut start)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, start: &mut usize) -> Result<(), LexError> {
+        if self.ends.len() == WORDS_MAX {
+            return Err(LexError::TooMany);
+        }
+        self.ends.push(self.bytes.len());
+        *start = self.bytes.len();
+        Ok(())
+    }
+
+    /// The words in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.ends.iter().scan(0, |from, to| {
+            let word = self.bytes.get(*from..*to).unwrap_or_default();
+            *from = *to;
+            Some(word)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        let mut w = Words::default();
+        w.split(line.as_bytes()).unwrap();
+        w.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect()
+    }
+
+    #[test]
+    fn quotes_and_blanks() {
+        assert_eq!(words("-A INPUT\t-j  LOG\n"), ["-A", "INPUT", "-j", "LOG"]);
+        assert_eq!(words(r#"--comment "a \"b\" c" -j X"#), ["--comment", "a \"b\" c", "-j", "X"]);
+        assert_eq!(words(r#"--comment "" x"#), ["--comment", "", "x"]);
+        assert_eq!(words(r#"ab"c d"e ""f"#), ["abc d", "e", "", "f"]);
+        assert_eq!(words(r"a\ b 'c d'"), ["a\\", "b", "'c", "d'"]);
+    }
+}

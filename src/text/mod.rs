@@ -1,0 +1,13 @@
+//! The written forms of rules and commands: the command line's grammar, the save format's lines.
+//!
+//! Knows nothing of sockets, files or terminals; names are looked up through [`crate::types::Names`].
+
+pub mod command;
+mod error;
+mod getopt;
+pub mod lexer;
+mod rule;
+
+pub use command::{Command, CommandKind, parse};
+pub use error::Error;
+pub use rule::RuleSpec;
