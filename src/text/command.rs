@@ -3,9 +3,9 @@
 //! One pass over the words in their order, as stock reads them: extensions are loaded as `-m`, `-j` and `-p` name them, options are
 //! looked up among those loaded so far. Then the checks over the whole. Sources: iptables(8); fact sheet 2.2, 5; measured.
 
+use super::Error;
 use super::getopt::{Getopt, Token};
 use super::rule::{RuleSpec, networks};
-use super::Error;
 use crate::ext::options::{self, bit, number};
 use crate::ext::{Action, Match, ParseCx, Spec, Target};
 use crate::types::{Counters, Family, IFNAMSIZ, IfacePattern, Names};
@@ -14,25 +14,67 @@ use crate::types::{Counters, Family, IFNAMSIZ, IfacePattern, Names};
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "fields are the arguments of iptables(8), COMMANDS")]
 pub enum CommandKind {
-    Append { chain: Vec<u8> },
-    Check { chain: Vec<u8> },
-    Delete { chain: Vec<u8> },
-    DeleteNumber { chain: Vec<u8>, number: u32 },
-    Insert { chain: Vec<u8>, number: u32 },
-    Replace { chain: Vec<u8>, number: u32 },
+    Append {
+        chain: Vec<u8>,
+    },
+    Check {
+        chain: Vec<u8>,
+    },
+    Delete {
+        chain: Vec<u8>,
+    },
+    DeleteNumber {
+        chain: Vec<u8>,
+        number: u32,
+    },
+    Insert {
+        chain: Vec<u8>,
+        number: u32,
+    },
+    Replace {
+        chain: Vec<u8>,
+        number: u32,
+    },
     /// `zero`: `-Z` stands beside it.
-    List { chain: Option<Vec<u8>>, number: Option<u32>, zero: bool },
-    ListRules { chain: Option<Vec<u8>>, number: Option<u32>, zero: bool },
-    Flush { chain: Option<Vec<u8>> },
-    Zero { chain: Option<Vec<u8>>, number: Option<u32> },
-    NewChain { chain: Vec<u8> },
-    DeleteChain { chain: Option<Vec<u8>> },
-    RenameChain { chain: Vec<u8>, new: Vec<u8> },
-    Policy { chain: Vec<u8>, policy: Vec<u8> },
+    List {
+        chain: Option<Vec<u8>>,
+        number: Option<u32>,
+        zero: bool,
+    },
+    ListRules {
+        chain: Option<Vec<u8>>,
+        number: Option<u32>,
+        zero: bool,
+    },
+    Flush {
+        chain: Option<Vec<u8>>,
+    },
+    Zero {
+        chain: Option<Vec<u8>>,
+        number: Option<u32>,
+    },
+    NewChain {
+        chain: Vec<u8>,
+    },
+    DeleteChain {
+        chain: Option<Vec<u8>>,
+    },
+    RenameChain {
+        chain: Vec<u8>,
+        new: Vec<u8>,
+    },
+    Policy {
+        chain: Vec<u8>,
+        policy: Vec<u8>,
+    },
     /// `-V`; `!` stood before it.
-    Version { negated: bool },
+    Version {
+        negated: bool,
+    },
     /// `-h`, with the extensions named before it.
-    Help { extensions: Vec<&'static Spec> },
+    Help {
+        extensions: Vec<&'static Spec>,
+    },
     /// A line that is for the other family (`-4`, `-6` in a restore file).
     OtherFamily,
 }
@@ -179,10 +221,10 @@ impl<'a, 'w> Parser<'a, 'w> {
     fn unknown(&mut self, word: &'a [u8]) -> Result<(), Error> {
         let unknown = || Error::usage([b"unknown option \"", word, b"\""].concat());
         let Some((protocol, _)) = self.rule.body.base.protocol else { return Err(self.explain_word(unknown(), word)) };
-        let implied = Match::ALL
-            .iter()
-            .find(|s| s.implied_by.contains(&protocol) && s.families.contains(&self.cx.family));
-        let (Some(spec), false) = (implied, self.specs.iter().any(|s| implied.is_some_and(|i| i.name == s.name))) else {
+        let implied =
+            Match::ALL.iter().find(|s| s.implied_by.contains(&protocol) && s.families.contains(&self.cx.family));
+        let (Some(spec), false) = (implied, self.specs.iter().any(|s| implied.is_some_and(|i| i.name == s.name)))
+        else {
             return Err(self.explain_word(unknown(), word));
         };
         let Some(m) = Match::new(spec.name.as_bytes(), self.cx.family) else { return Err(unknown()) };
@@ -195,9 +237,7 @@ impl<'a, 'w> Parser<'a, 'w> {
                 self.getopt = again;
                 self.extension(index, opt, value)
             }
-            Some(Token::NoValue(word)) => {
-                Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat()))
-            }
+            Some(Token::NoValue(word)) => Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat())),
             _ => Err(self.explain_word(unknown(), word)),
         }
     }
@@ -312,7 +352,10 @@ impl<'a, 'w> Parser<'a, 'w> {
 
     fn rule_option(&mut self, letter: u8, value: &'a [u8]) -> Result<(), Error> {
         let word = self.getopt.word();
-        self.once(if letter == b'g' { b'j' } else { letter }, matches!(letter, b's' | b'd' | b'p' | b'i' | b'o' | b'f'))?;
+        self.once(
+            if letter == b'g' { b'j' } else { letter },
+            matches!(letter, b's' | b'd' | b'p' | b'i' | b'o' | b'f'),
+        )?;
         match letter {
             b's' => {
                 self.source = Some((value, word));
@@ -350,7 +393,8 @@ impl<'a, 'w> Parser<'a, 'w> {
         // Extension headers are not the transport protocol (ip6tables(8), -p).
         if self.cx.family == Family::V6 && matches!(protocol, 43 | 44 | 51 | 60) && !self.negate {
             let lower = value.to_ascii_lowercase();
-            let text = [b"Warning: never matched protocol: ", lower.as_slice(), b". use extension match instead."].concat();
+            let text =
+                [b"Warning: never matched protocol: ", lower.as_slice(), b". use extension match instead."].concat();
             self.warnings.push(text);
         }
         Ok(())
@@ -368,7 +412,8 @@ impl<'a, 'w> Parser<'a, 'w> {
             return Err(too_long());
         }
         if name.iter().any(|b| *b == b'/' || b.is_ascii_whitespace() || *b == 0x0b) {
-            let text = [b"Warning: weird character in interface `", name, b"' ('/' and ' ' are not allowed by the kernel)."];
+            let text =
+                [b"Warning: weird character in interface `", name, b"' ('/' and ' ' are not allowed by the kernel)."];
             self.warnings.push(text.concat());
         }
         IfacePattern::parse(name).ok_or_else(too_long)
@@ -480,7 +525,8 @@ impl<'a, 'w> Parser<'a, 'w> {
             let last = self.args.len().saturating_sub(1);
             return Err(Error::usage("nothing appropriate following !").at(last));
         }
-        let rule_command = matches!(letter, b'A' | b'C' | b'D' | b'I' | b'R') && !matches!(kind, CommandKind::DeleteNumber { .. });
+        let rule_command =
+            matches!(letter, b'A' | b'C' | b'D' | b'I' | b'R') && !matches!(kind, CommandKind::DeleteNumber { .. });
         if rule_command {
             self.addresses()?;
         }
@@ -491,7 +537,9 @@ impl<'a, 'w> Parser<'a, 'w> {
         self.check_chain(&kind)?;
         let kind = match kind {
             CommandKind::List { chain, number, .. } => CommandKind::List { chain, number, zero: self.zero_too },
-            CommandKind::ListRules { chain, number, .. } => CommandKind::ListRules { chain, number, zero: self.zero_too },
+            CommandKind::ListRules { chain, number, .. } => {
+                CommandKind::ListRules { chain, number, zero: self.zero_too }
+            }
             other => other,
         };
         Ok(self.command(kind))
@@ -571,17 +619,21 @@ impl<'a, 'w> Parser<'a, 'w> {
         let base = &self.rule.body.base;
         if matches!(chain.as_slice(), b"OUTPUT" | b"POSTROUTING") && base.iif.is_some() {
             let text = [b"Can't use -i with ", chain.as_slice(), b"\n"].concat();
-            return Err(Error::usage(text).advise("a packet on its way out has no input interface yet to ask for; use -o, or the INPUT or FORWARD chain"));
+            return Err(Error::usage(text).advise(
+                "a packet on its way out has no input interface yet to ask for; use -o, or the INPUT or FORWARD chain",
+            ));
         }
         if matches!(chain.as_slice(), b"INPUT" | b"PREROUTING") && base.oif.is_some() {
             let text = [b"Can't use -o with ", chain.as_slice(), b"\n"].concat();
-            return Err(Error::usage(text).advise("a packet on its way in has no output interface yet; use -i, or the FORWARD or OUTPUT chain"));
+            return Err(Error::usage(text)
+                .advise("a packet on its way in has no output interface yet; use -i, or the FORWARD or OUTPUT chain"));
         }
         Ok(())
     }
 
     fn command(self, kind: CommandKind) -> Command {
-        let has = |letter: u8| OPTION_LETTERS.iter().position(|l| *l == letter).is_some_and(|at| self.given & (1 << at) != 0);
+        let has =
+            |letter: u8| OPTION_LETTERS.iter().position(|l| *l == letter).is_some_and(|at| self.given & (1 << at) != 0);
         Command {
             kind,
             verbose: self.verbose,
@@ -612,10 +664,8 @@ pub fn check_new_chain(name: &[u8], family: Family) -> Result<(), Error> {
     if let Some(first @ (b'-' | b'!')) = name.first() {
         return Err(Error::usage(format!("chain name not allowed to start with `{}'", char::from(*first))));
     }
-    let clash = name.is_empty()
-        || Action::verdict(name).is_some()
-        || name == b"QUEUE"
-        || Target::new(name, family).is_some();
+    let clash =
+        name.is_empty() || Action::verdict(name).is_some() || name == b"QUEUE" || Target::new(name, family).is_some();
     if clash {
         return Err(Error::usage("chain name may not clash with target name"));
     }
@@ -655,7 +705,8 @@ fn rule_number(text: &[u8]) -> Result<u32, Error> {
 /// Says what is odd about a word: dashes and quotes that a web page has made typographic, an option of a match that is not loaded.
 fn advice_on_word(word: &[u8], loaded: &[&'static Spec], family: Family) -> Option<String> {
     let text = String::from_utf8_lossy(word);
-    let dash = text.chars().find(|c| matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'));
+    let dash =
+        text.chars().find(|c| matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'));
     if let Some(dash) = dash.filter(|d| text.starts_with(*d) || text.starts_with('-')) {
         let plain: String = text.trim_start_matches(|c: char| c == dash || c == '-').into();
         return Some(format!(
@@ -674,8 +725,14 @@ fn advice_on_word(word: &[u8], loaded: &[&'static Spec], family: Family) -> Opti
     let of_match = Match::ALL.iter().find(has).filter(|s| !loaded.iter().any(|l| l.name == s.name));
     if let Some(spec) = of_match {
         return Some(match spec.implied_by {
-            [] => format!("--{} belongs to -m {}, which must stand before it", String::from_utf8_lossy(name), spec.name),
-            _ => format!("--{} needs -p {} (or another protocol that has it) before it", String::from_utf8_lossy(name), spec.name),
+            [] => {
+                format!("--{} belongs to -m {}, which must stand before it", String::from_utf8_lossy(name), spec.name)
+            }
+            _ => format!(
+                "--{} needs -p {} (or another protocol that has it) before it",
+                String::from_utf8_lossy(name),
+                spec.name
+            ),
         });
     }
     let of_target = Target::ALL.iter().find(has)?;
@@ -684,7 +741,9 @@ fn advice_on_word(word: &[u8], loaded: &[&'static Spec], family: Family) -> Opti
 
 fn advice_on_match(name: &[u8], family: Family) -> String {
     let text = String::from_utf8_lossy(name);
-    if let Some(spec) = Match::ALL.iter().find(|s| s.name.as_bytes() == name || s.name.as_bytes().eq_ignore_ascii_case(name)) {
+    if let Some(spec) =
+        Match::ALL.iter().find(|s| s.name.as_bytes() == name || s.name.as_bytes().eq_ignore_ascii_case(name))
+    {
         return if spec.families.contains(&family) {
             format!("the match is called {}", spec.name)
         } else {
