@@ -6,8 +6,9 @@ pub mod command;
 mod error;
 mod getopt;
 pub mod lexer;
+pub mod list;
 mod rule;
 
-pub use command::{Command, CommandKind, parse};
+pub use command::{Command, CommandKind, Context, parse};
 pub use error::Error;
 pub use rule::RuleSpec;
