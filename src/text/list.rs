@@ -60,7 +60,9 @@ pub fn chain(name: &[u8], kind: ChainKind, style: &Style<'_>, out: &mut Out) {
             out.str(" pkts bytes target     prot opt in     out     source               destination         \n");
         }
         (true, true) => {
-            out.str("    pkts      bytes target     prot opt in     out     source               destination         \n");
+            out.str(
+                "    pkts      bytes target     prot opt in     out     source               destination         \n",
+            );
         }
     }
 }
@@ -223,7 +225,9 @@ fn name_of(addr: IpAddr, full: bool, style: &Style<'_>) -> Option<Vec<u8>> {
     if style.numeric {
         return None;
     }
-    if style.family == Family::V4 && let Some(name) = style.names.network_name(addr) {
+    if style.family == Family::V4
+        && let Some(name) = style.names.network_name(addr)
+    {
         return Some(name);
     }
     if full || style.family == Family::V4 { style.names.host_name(addr) } else { None }
