@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod compile;
 pub mod ext;
 pub mod kernel;
+pub mod model;
 pub mod packet;
 pub mod text;
 pub mod types;

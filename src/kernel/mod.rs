@@ -1,6 +1,18 @@
-//! The kernel: the only layer that opens netlink sockets and namespaces.
+//! The running kernel: the nf_tables session, batches of changes as values, and namespaces with their links and routes.
+//!
+//! The only layer that opens netlink sockets and namespaces; [`Session`] alone owns the socket for rules. A [`Batch`] is built without a
+//! kernel and can be printed, checked and sent; it maps every refusal back to the operation and the line that asked for it.
 
+pub mod batch;
+mod dump;
+pub mod error;
 pub mod inject;
 pub mod netns;
 pub mod rtnl;
+pub mod session;
 pub mod world;
+
+pub use batch::{Batch, Op, OpKind, RulePlace, What};
+pub use dump::Event;
+pub use error::{CommitError, Error, Refusal, errno_text};
+pub use session::{BaseChain, Chain, Session, Table};

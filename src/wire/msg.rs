@@ -192,3 +192,36 @@ pub fn decode_generation(attrs: &[u8]) -> Result<u32, DecodeError> {
     });
     id.ok_or(DecodeError { at: 0, what: "NFTA_GEN_ID", kind: DecodeErrorKind::Missing })
 }
+
+/// The kernel's answer to a request that failed, or its acknowledgement (`NLMSG_ERROR`, `struct nlmsgerr`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorMsg<'a> {
+    /// A positive error number; 0 if the request was done.
+    pub errno: i32,
+    /// Sequence number of the request.
+    pub seq: u32,
+    /// `NLMSGERR_ATTR_MSG`: the reason in words.
+    pub message: Option<&'a [u8]>,
+}
+
+impl<'a> ErrorMsg<'a> {
+    /// Decodes a message of type `NLMSG_ERROR`.
+    pub fn decode(header: &super::Header<'a>) -> Result<Self, DecodeError> {
+        let truncated = DecodeError { at: 0, what: "nlmsgerr", kind: DecodeErrorKind::Truncated };
+        let [e0, e1, e2, e3, original @ ..] = header.payload else { return Err(truncated) };
+        let errno = i32::from_ne_bytes([*e0, *e1, *e2, *e3]).saturating_neg();
+        let [l0, l1, l2, l3, _, _, _, _, s0, s1, s2, s3, ..] = original else { return Err(truncated) };
+        let seq = u32::from_ne_bytes([*s0, *s1, *s2, *s3]);
+        let mut message = None;
+        if header.flags & NLM_F_ACK_TLVS != 0 {
+            let whole = u32::from_ne_bytes([*l0, *l1, *l2, *l3]) as usize;
+            let skip = if header.flags & NLM_F_CAPPED != 0 { super::NLMSG_HEADER_LEN } else { whole.saturating_add(3) & !3 };
+            // A reason that cannot be read is no reason to lose the error itself.
+            let found = Attrs::new(original.get(skip..).unwrap_or_default())
+                .map_while(Result::ok)
+                .find(|a| a.ty == NLMSGERR_ATTR_MSG);
+            message = found.map(|a| a.text());
+        }
+        Ok(Self { errno, seq, message })
+    }
+}
