@@ -199,14 +199,7 @@ const FIRST_SEQ: u32 = 2;
 impl Batch {
     /// An empty batch for a family's tables.
     pub fn new(family: Family) -> Self {
-        Self {
-            family,
-            w: Writer::new(),
-            records: Vec::new(),
-            names: Interner::default(),
-            line: 0,
-            rule_id: None,
-        }
+        Self { family, w: Writer::new(), records: Vec::new(), names: Interner::default(), line: 0, rule_id: None }
     }
 
     /// The family whose tables it changes.

@@ -296,7 +296,13 @@ impl Session {
     }
 
     /// Sends a request of one message; returns its sequence number.
-    pub(super) fn ask(&mut self, ty: u16, flags: u16, family: u8, fill: impl FnOnce(&mut Writer)) -> Result<u32, Error> {
+    pub(super) fn ask(
+        &mut self,
+        ty: u16,
+        flags: u16,
+        family: u8,
+        fill: impl FnOnce(&mut Writer),
+    ) -> Result<u32, Error> {
         self.ready()?;
         self.seq = self.seq.wrapping_add(1);
         let w = &mut self.request;

@@ -215,7 +215,8 @@ impl<'a> ErrorMsg<'a> {
         let mut message = None;
         if header.flags & NLM_F_ACK_TLVS != 0 {
             let whole = u32::from_ne_bytes([*l0, *l1, *l2, *l3]) as usize;
-            let skip = if header.flags & NLM_F_CAPPED != 0 { super::NLMSG_HEADER_LEN } else { whole.saturating_add(3) & !3 };
+            let skip =
+                if header.flags & NLM_F_CAPPED != 0 { super::NLMSG_HEADER_LEN } else { whole.saturating_add(3) & !3 };
             // A reason that cannot be read is no reason to lose the error itself.
             let found = Attrs::new(original.get(skip..).unwrap_or_default())
                 .map_while(Result::ok)
