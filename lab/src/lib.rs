@@ -12,6 +12,7 @@ pub mod differences;
 pub mod differential;
 pub mod dump;
 pub mod generate;
+pub mod measure;
 pub mod netlink;
 pub mod netns;
 pub mod oracle;
