@@ -38,12 +38,10 @@ pub struct Base {
 /// The bytes with which `! -i +` is written: a name that no interface has.
 const NO_INTERFACE: &[u8] = b"INVAL/D";
 
-/// A mask: a prefix length in decimal, or an address.
+/// A mask: a prefix length as a number, or an address.
 pub fn mask(text: &[u8], family: Family) -> Option<IpAddr> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    if digits {
-        let len = std::str::from_utf8(text).ok()?.parse::<u8>().ok()?;
-        return (len <= family.addr_bits()).then(|| crate::types::prefix_mask(family, len));
+    if let Some(len) = super::options::number(text, 0, u64::from(family.addr_bits())) {
+        return u8::try_from(len).ok().map(|len| crate::types::prefix_mask(family, len));
     }
     match family {
         Family::V4 => {

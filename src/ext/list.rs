@@ -39,6 +39,13 @@ macro_rules! extensions {
                 }
             }
 
+            /// The line that stock prints on standard error when it reads this option.
+            pub fn warning(&self, given: &Given<'_>, cx: &ParseCx<'_>) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant(_) => <$($path)::+ as Extension>::warning(given, cx),)*
+                }
+            }
+
             /// Takes one option (see [`options::give`]).
             pub fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError> {
                 match self {
@@ -79,7 +86,9 @@ macro_rules! extensions {
             pub fn decode(name: &[u8], revision: u32, info: &[u8], family: Family, scratch: &mut Vec<u8>) -> Option<Self> {
                 $({
                     let spec = const { &<$($path)::+ as Extension>::SPEC };
-                    if spec.wire.as_bytes() == name && spec.revision == revision && spec.families.contains(&family)
+                    if spec.wire.as_bytes() == name
+                        && spec.families.contains(&family)
+                        && <$($path)::+ as Extension>::revision(family) == revision
                         && let Some(ext) = exact::<$($path)::+>(info, family, scratch)
                     {
                         return Some(Self::$variant(ext));

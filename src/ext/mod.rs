@@ -34,7 +34,7 @@ pub struct Spec {
     pub implied_by: &'static [u8],
     /// Its name in the kernel's xt tables.
     pub wire: &'static str,
-    /// The revision that stock 1.8.9 writes.
+    /// The revision that stock 1.8.9 writes; where it depends on the family, see [`Extension::revision`].
     pub revision: u32,
     /// Its options in the order of its help.
     pub options: &'static [Opt],
@@ -103,6 +103,16 @@ pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
     /// The value before any option.
     fn new(family: Family) -> Self;
 
+    /// The revision that stock 1.8.9 writes in a family.
+    fn revision(_family: Family) -> u32 {
+        Self::SPEC.revision
+    }
+
+    /// The line, without its newline, that stock prints on standard error when it reads this option, whether or not it then takes it.
+    fn warning(_given: &Given<'_>, _cx: &ParseCx<'_>) -> Option<&'static str> {
+        None
+    }
+
     /// Takes one option; the kind of its value and the checks of its row have passed (unless [`Spec::own_checks`]).
     fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError>;
 
@@ -120,7 +130,7 @@ pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
     /// Writes its xt struct (the UAPI header's, without the padding at the end).
     fn blob(&self, family: Family, blob: &mut BlobWriter<'_>);
 
-    /// Reads its xt struct, of [`Spec::wire`] and [`Spec::revision`]; `None` if the bytes say something that the value cannot.
+    /// Reads its xt struct, of [`Spec::wire`] and [`Extension::revision`]; `None` if the bytes say something that the value cannot.
     /// Whoever calls compares [`Extension::blob`] of the result with the bytes, so that bits left unread are noticed.
     fn decode(info: &[u8], family: Family) -> Option<Self>;
 
@@ -132,7 +142,7 @@ pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
 pub trait MatchExt: Extension {
     /// Writes the expressions that stock 1.8.9 writes.
     fn encode(&self, family: Family, x: &mut ExprWriter<'_>) {
-        x.xt_match(Self::SPEC.wire, Self::SPEC.revision, |b| self.blob(family, b));
+        x.xt_match(Self::SPEC.wire, Self::revision(family), |b| self.blob(family, b));
     }
 
     /// Claims a native condition or expression found in the kernel: adds to `body` what it means and says true, or leaves `body` alone.
@@ -148,7 +158,7 @@ pub trait MatchExt: Extension {
 pub trait TargetExt: Extension {
     /// Writes the expressions that stock 1.8.9 writes.
     fn encode(&self, family: Family, x: &mut ExprWriter<'_>) {
-        x.xt_target(Self::SPEC.wire, Self::SPEC.revision, |b| self.blob(family, b));
+        x.xt_target(Self::SPEC.wire, Self::revision(family), |b| self.blob(family, b));
     }
 
     /// Claims a native expression found in the kernel: sets `body.action` and says true, or leaves `body` alone.
@@ -175,6 +185,19 @@ pub enum Effect {
     Queue,
     /// The connection is rewritten and accepted by this chain's table.
     Nat(Nat),
+    /// The packet is logged, and the walk goes on with the next rule.
+    #[expect(missing_docs, reason = "the words say it")]
+    Log { prefix: Vec<u8>, sink: LogSink },
+}
+
+/// Where a log line goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogSink {
+    /// The kernel's log: syslog(3) level 0 to 7, and `XT_LOG_*` flags (`linux/netfilter/xt_LOG.h`).
+    #[expect(missing_docs, reason = "the words say it")]
+    Kernel { level: u8, flags: u8 },
+    /// The listeners of an nfnetlink_log group.
+    Group(u16),
 }
 
 /// How a NAT target rewrites a connection.
@@ -182,8 +205,21 @@ pub enum Effect {
 pub struct Nat {
     /// Whether the source (SNAT, MASQUERADE) or the destination (DNAT, REDIRECT) is rewritten.
     pub source: bool,
-    /// The range of new addresses, both ends included; `None` for the interface's own or an unchanged one.
-    pub addrs: Option<(std::net::IpAddr, std::net::IpAddr)>,
-    /// The range of new ports in host order, both ends included.
+    /// The new address.
+    pub addr: NatAddr,
+    /// The range of new ports in host order, both ends included; `None` if the port stays where that is possible.
     pub ports: Option<(u16, u16)>,
+    /// The old port, in host order, that becomes the first of `ports`; those behind it follow in order. `None`: any of `ports`.
+    pub port_base: Option<u16>,
+}
+
+/// The address that NAT puts in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NatAddr {
+    /// As it was.
+    Unchanged,
+    /// The host's own: of the outgoing interface (MASQUERADE), of the incoming interface or the loopback (REDIRECT).
+    Own,
+    /// One of a range, both ends included.
+    Range(std::net::IpAddr, std::net::IpAddr),
 }

@@ -105,10 +105,10 @@ pub enum Kind {
     /// A number, both ends included.
     #[expect(missing_docs, reason = "the words say it")]
     Number { min: u64, max: u64 },
-    /// `a` or `a:b`, open ends filled with the limits.
+    /// `a` or `a:b`, open ends filled with the limits; nothing makes sure that `a <= b`.
     #[expect(missing_docs, reason = "the words say it")]
     Range { min: u64, max: u64 },
-    /// Text of `min` to `max` bytes.
+    /// Text of `min` to `max` bytes. Where stock cuts longer text in silence, `max` is `usize::MAX` and the extension cuts.
     #[expect(missing_docs, reason = "the words say it")]
     Text { min: usize, max: usize },
     /// A port: number or service name.
@@ -285,10 +285,10 @@ pub fn give<'a>(
 ) -> Result<Given<'a>, UsageError> {
     if !ext.own_checks {
         if seen & bit(opt.id) != 0 && !opt.many {
-            return Err(usage!("{}: option \"--{}\" can only be used once.", ext.name, opt.name));
+            return Err(usage!("{}: option \"--{}\" can only be used once.\n", ext.name, opt.name));
         }
         if negated && !opt.invert {
-            return Err(usage!("{}: option \"--{}\" cannot be inverted.", ext.name, opt.name));
+            return Err(usage!("{}: option \"--{}\" cannot be inverted.\n", ext.name, opt.name));
         }
     }
     let value = read(ext, opt, text, cx)?;
@@ -323,21 +323,24 @@ pub fn check_together(ext: &super::Spec, seen: u32) -> Result<(), UsageError> {
 }
 
 fn read<'a>(ext: &super::Spec, opt: &Opt, text: &'a [u8], cx: &ParseCx<'_>) -> Result<Value<'a>, UsageError> {
-    let bad_number = || usage!("{}: bad integer value for option \"--{}\", or out of range.\n", ext.name, opt.name);
+    let (ext, name) = (ext.name, opt.name);
     Ok(match opt.kind {
         Kind::Flag => Value::None,
-        Kind::Number { min, max } => Value::Number(number(text, min, max).ok_or_else(bad_number)?),
+        Kind::Number { min, max } => {
+            let bad = || usage!("{ext}: bad value for option \"--{name}\", or out of range ({min}-{max}).\n");
+            Value::Number(number(text, min, max).ok_or_else(bad)?)
+        }
         Kind::Range { min, max } => {
-            let (a, b) = range(text, min, max).ok_or_else(bad_number)?;
+            let (a, b) = range(ext, name, text, min, max)?;
             Value::Range(a, b)
         }
-        Kind::Text { min, max } => {
-            if text.len() < min || text.len() > max {
-                let name = opt.name;
-                return Err(usage!("{}: option \"--{name}\" takes {min} to {max} characters\n", ext.name));
-            }
-            Value::Text(text)
+        Kind::Text { min, .. } if text.len() < min => {
+            return Err(usage!("Argument must have a minimum length of {min} characters\n"));
         }
+        Kind::Text { max, .. } if text.len() > max => {
+            return Err(usage!("Argument must have a maximum length of {max} characters\n"));
+        }
+        Kind::Text { .. } => Value::Text(text),
         Kind::Raw => Value::Text(text),
         Kind::Port => Value::Number(u64::from(port(text, cx)?)),
         Kind::PortRange => {
@@ -346,46 +349,80 @@ fn read<'a>(ext: &super::Spec, opt: &Opt, text: &'a [u8], cx: &ParseCx<'_>) -> R
         }
         Kind::Host => Value::Host(host(text, cx)?),
         Kind::MarkMask => {
-            let mut parts = text.splitn(2, |b| *b == b'/');
-            let value = parts.next().and_then(u32_text).ok_or_else(bad_number)?;
-            let mask = parts.next().map_or(Some(u32::MAX), u32_text).ok_or_else(bad_number)?;
+            let (value, mask) = mark_mask(ext, name, text)?;
             Value::Mark { value, mask }
         }
         Kind::SyslogLevel => Value::Number(u64::from(syslog_level(text)?)),
-        Kind::Mac => Value::Mac(mac(text).ok_or_else(|| usage_bytes("", text, ""))?),
+        Kind::Mac => Value::Mac(mac(text).ok_or_else(|| usage!("Invalid MAC address specified."))?),
         Kind::Protocol => Value::Number(u64::from(protocol(text, cx)?)),
     })
 }
 
-fn u32_text(text: &[u8]) -> Option<u32> {
-    number(text, 0, u64::from(u32::MAX)).and_then(|n| u32::try_from(n).ok())
+/// `value[/mask]`, u32 each.
+fn mark_mask(ext: &str, name: &str, text: &[u8]) -> Result<(u32, u32), UsageError> {
+    let part = |text| {
+        let (n, rest) = leading_number(text)?;
+        Some((u32::try_from(n).ok()?, rest))
+    };
+    let bad = || usage!("{ext}: bad integer value for option \"--{name}\", or out of range.\n");
+    let (value, rest) = part(text).ok_or_else(bad)?;
+    let (mask, rest) = match rest {
+        [b'/', mask @ ..] => part(mask).ok_or_else(bad)?,
+        _ => (u32::MAX, rest),
+    };
+    if !rest.is_empty() {
+        return Err(usage!("{ext}: trailing garbage after value for option \"--{name}\".\n"));
+    }
+    Ok((value, mask))
 }
 
-/// A whole number within limits, in the notations of strtoul(3) with base 0; no sign, no blanks, nothing behind it.
-pub fn number(text: &[u8], min: u64, max: u64) -> Option<u64> {
+/// The number at the front of a text and what stands behind it, as strtoul(3) with base 0 reads it: leading blanks and a `+` are skipped, a
+/// `-` is refused. `None` if there is no digit or it does not fit.
+pub fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let blanks = text.iter().take_while(|b| b.is_ascii_whitespace() || **b == 0x0b).count();
+    let text = text.get(blanks..)?;
+    let text = text.strip_prefix(b"+").unwrap_or(text);
     let (digits, radix) = match text {
-        [b'0', b'x' | b'X', rest @ ..] if !rest.is_empty() => (rest, 16),
-        [b'0', rest @ ..] if !rest.is_empty() => (rest, 8),
+        [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => (text.get(2..)?, 16),
+        [b'0', ..] => (text, 8),
         _ => (text, 10),
     };
-    if !digits.iter().all(u8::is_ascii_alphanumeric) {
-        return None;
-    }
+    let len = digits.iter().take_while(|b| char::from(**b).is_digit(radix)).count();
+    let (digits, rest) = digits.split_at_checked(len)?;
     let n = u64::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
-    (min..=max).contains(&n).then_some(n)
+    Some((n, rest))
 }
 
-/// `a` or `a:b`; an end left out is the limit; the first must not be greater.
-pub fn range(text: &[u8], min: u64, max: u64) -> Option<(u64, u64)> {
-    let mut parts = text.splitn(2, |b| *b == b':');
-    let end = |part: &[u8], open: u64| if part.is_empty() { Some(open) } else { number(part, min, max) };
-    let first = parts.next()?;
-    let Some(second) = parts.next() else {
-        let n = number(first, min, max)?;
-        return Some((n, n));
+/// A whole number within limits, written as [`leading_number`] takes it, and nothing behind it.
+pub fn number(text: &[u8], min: u64, max: u64) -> Option<u64> {
+    let (n, rest) = leading_number(text)?;
+    (rest.is_empty() && (min..=max).contains(&n)).then_some(n)
+}
+
+/// `a` or `a:b`; an end left out is the limit. `a` may be greater than `b`.
+fn range<'t>(ext: &str, name: &str, text: &'t [u8], min: u64, max: u64) -> Result<(u64, u64), UsageError> {
+    let end = |text: &'t [u8], open: u64| match text {
+        [] | [b':', ..] => Ok((open, text)),
+        _ => {
+            let before = format!("{ext}: bad value for option \"--{name}\" near \"");
+            let after = format!("\", or out of range ({min}-{max}).\n");
+            let read = leading_number(text).filter(|(n, _)| (min..=max).contains(n));
+            read.ok_or_else(|| usage_bytes(&before, text, &after))
+        }
     };
-    let (a, b) = (end(first, min)?, end(second, max)?);
-    (a <= b).then_some((a, b))
+    let (a, rest) = end(text, min)?;
+    let (b, rest) = match rest {
+        [b':', second @ ..] => end(second, max)?,
+        _ => (a, rest),
+    };
+    match rest {
+        [] => Ok((a, b)),
+        [b':', ..] => Err(usage!("{ext}: Too many components for option \"--{name}\" (max: 2)\n")),
+        _ => {
+            let before = format!("{ext}: Argument to \"--{name}\" has unexpected characters near \"");
+            Err(usage_bytes(&before, rest, "\".\n"))
+        }
+    }
 }
 
 /// A port number or service name, in host order.
@@ -457,24 +494,25 @@ pub fn protocol(text: &[u8], cx: &ParseCx<'_>) -> Result<u8, UsageError> {
         .ok_or_else(|| usage_bytes("unknown protocol \"", &lower, "\" specified"))
 }
 
-/// The names of syslog(3) levels, in the order of their numbers.
-pub const SYSLOG_LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"];
+/// The syslog(3) levels as they are listed, in the order of their numbers.
+pub const SYSLOG_LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
 
+/// A level by its number, or by the name that stock takes: not always the one that it lists.
 fn syslog_level(text: &[u8]) -> Result<u8, UsageError> {
     if let Some(n) = number(text, 0, 7).and_then(|n| u8::try_from(n).ok()) {
         return Ok(n);
     }
-    let synonym = match text.to_ascii_lowercase().as_slice() {
-        b"panic" => Some(0),
-        b"err" => Some(3),
-        b"warn" => Some(4),
-        _ => None,
-    };
-    let by_name = || {
-        let named = SYSLOG_LEVELS.iter().position(|l| l.as_bytes().eq_ignore_ascii_case(text));
-        named.and_then(|n| u8::try_from(n).ok())
-    };
-    synonym.or_else(by_name).ok_or_else(|| usage_bytes("log level \"", text, "\" unknown\n"))
+    Ok(match text {
+        b"emerg" | b"panic" => 0,
+        b"alert" => 1,
+        b"crit" => 2,
+        b"error" => 3,
+        b"warning" => 4,
+        b"notice" => 5,
+        b"info" => 6,
+        b"debug" => 7,
+        _ => return Err(usage_bytes("log level \"", text, "\" unknown\n")),
+    })
 }
 
 /// Six hexadecimal bytes with colons between.
@@ -501,11 +539,32 @@ mod tests {
         assert_eq!(number(b"010", 0, 255), Some(8));
         assert_eq!(number(b"08", 0, 255), None);
         assert_eq!(number(b"256", 0, 255), None);
-        assert_eq!(number(b"+1", 0, 255), None);
+        assert_eq!(number(b" +1", 0, 255), Some(1));
+        assert_eq!(number(b"-1", 0, 255), None);
+        assert_eq!(number(b"1 ", 0, 255), None);
         assert_eq!(number(b"", 0, 255), None);
-        assert_eq!(range(b":5", 0, 9), Some((0, 5)));
-        assert_eq!(range(b"5:", 0, 9), Some((5, 9)));
-        assert_eq!(range(b"6:5", 0, 9), None);
+        assert_eq!(leading_number(b"0x"), Some((0, &b"x"[..])));
+        assert_eq!(leading_number(b"08"), Some((0, &b"8"[..])));
+        assert_eq!(leading_number(b"18446744073709551616"), None);
+    }
+
+    #[test]
+    fn ranges_and_masks_with_stocks_words() {
+        let range = |text: &str| range("length", "length", text.as_bytes(), 0, 9);
+        let error = |text: &str| range(text).map_err(|e| String::from_utf8(e.0));
+        assert_eq!(range(":5"), Ok((0, 5)));
+        assert_eq!(range("5:"), Ok((5, 9)));
+        assert_eq!(range(""), Ok((0, 0)));
+        assert_eq!(range("6:5"), Ok((6, 5)));
+        let near = "length: bad value for option \"--length\" near \"x:1\", or out of range (0-9).\n";
+        assert_eq!(error("x:1"), Err(Ok(near.into())));
+        let behind = "length: Argument to \"--length\" has unexpected characters near \"x\".\n";
+        assert_eq!(error("1:2x"), Err(Ok(behind.into())));
+        assert_eq!(error("1:2:"), Err(Ok("length: Too many components for option \"--length\" (max: 2)\n".into())));
+        assert_eq!(mark_mask("mark", "mark", b"0x10/ 3"), Ok((16, 3)));
+        assert_eq!(mark_mask("mark", "mark", b"7"), Ok((7, u32::MAX)));
+        let garbage = usage!("mark: trailing garbage after value for option \"--mark\".\n");
+        assert_eq!(mark_mask("mark", "mark", b"1/2/3"), Err(garbage));
     }
 
     #[test]

@@ -255,6 +255,11 @@ impl<'a, 'w> Parser<'a, 'w> {
         let (cx, negate) = (self.parse_cx(), self.negate);
         let (Some(loaded), Some(spec)) = (self.loaded.get_mut(index), self.specs.get(index)) else { return Ok(()) };
         let given = options::give(spec, opt, negate, loaded.seen, value, &cx)?;
+        let warning = match &loaded.ext {
+            AnyExt::Match(m) => m.warning(&given, &cx),
+            AnyExt::Target(t) => t.warning(&given, &cx),
+        };
+        self.warnings.extend(warning.map(Into::into));
         match &mut loaded.ext {
             AnyExt::Match(m) => m.set(&given, &cx)?,
             AnyExt::Target(t) => t.set(&given, &cx)?,

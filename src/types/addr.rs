@@ -82,10 +82,11 @@ impl Network {
 
     /// Prints `address/length`, or `address/mask` if the mask is not contiguous: the `-S` form.
     pub fn save(&self, out: &mut Out) {
-        write!(out, "{}/", self.addr);
+        out.addr(self.addr);
+        out.byte(b'/');
         match self.prefix_len() {
             Some(len) => out.dec(u64::from(len)),
-            None => write!(out, "{}", self.mask),
+            None => out.addr(self.mask),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Text under construction: bytes, because names, comments and prefixes need not be UTF-8.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// An append-only text buffer; writing to it cannot fail. `write!(out, …)` works and yields `()`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,19 @@ impl Out {
             }
         }
         self.0.extend_from_slice(&digits[at..]);
+    }
+
+    /// Appends an address as inet_ntop(3) of glibc writes it: as Rust does, but `::1.2.3.4` for one whose first 96 bits only are zero.
+    pub fn addr(&mut self, addr: IpAddr) {
+        match addr {
+            IpAddr::V6(v6) => match v6.segments() {
+                [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
+                    write!(self, "::{}", Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+                }
+                _ => write!(self, "{v6}"),
+            },
+            IpAddr::V4(v4) => write!(self, "{v4}"),
+        }
     }
 
     /// Makes `write!(out, …)` work without a result to handle.
@@ -116,6 +130,15 @@ impl Out {
 #[cfg(test)]
 mod tests {
     use super::Out;
+
+    #[test]
+    fn addresses_as_inet_ntop_writes_them() {
+        for addr in ["10.0.0.1", "::", "::1", "::80", "::0.1.0.128", "::1.2.3.4", "::ffff:1.2.3.4", "1:0:0:2::", "1:0:2::"] {
+            let mut out = Out::new();
+            out.addr(addr.parse().unwrap());
+            assert_eq!(out.as_bytes(), addr.as_bytes());
+        }
+    }
 
     #[test]
     fn numbers_and_quotes() {
