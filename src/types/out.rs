@@ -133,7 +133,9 @@ mod tests {
 
     #[test]
     fn addresses_as_inet_ntop_writes_them() {
-        for addr in ["10.0.0.1", "::", "::1", "::80", "::0.1.0.128", "::1.2.3.4", "::ffff:1.2.3.4", "1:0:0:2::", "1:0:2::"] {
+        for addr in
+            ["10.0.0.1", "::", "::1", "::80", "::0.1.0.128", "::1.2.3.4", "::ffff:1.2.3.4", "1:0:0:2::", "1:0:2::"]
+        {
             let mut out = Out::new();
             out.addr(addr.parse().unwrap());
             assert_eq!(out.as_bytes(), addr.as_bytes());
