@@ -8,6 +8,7 @@ mod body;
 mod list;
 pub mod matches;
 pub mod options;
+pub mod resolve;
 pub mod targets;
 
 pub use base::Base;

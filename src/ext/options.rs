@@ -1,6 +1,6 @@
 //! Options as data: the table from which an extension's parsing, help and generated tests derive.
 
-use super::ParseCx;
+use super::{ParseCx, resolve};
 use crate::types::{Family, Network, Out, builtin_protocol};
 use std::net::IpAddr;
 
@@ -115,7 +115,7 @@ pub enum Kind {
     Port,
     /// `a` or `a:b` in ports or service names, open ends filled with 0 and 65535.
     PortRange,
-    /// One address or host name.
+    /// One address or host name, as getaddrinfo(3) reads it (see [`resolve::host`]).
     Host,
     /// `value[/mask]`, both u32; the mask is all ones if absent.
     MarkMask,
@@ -347,7 +347,7 @@ fn read<'a>(ext: &super::Spec, opt: &Opt, text: &'a [u8], cx: &ParseCx<'_>) -> R
             let (a, b) = port_range(text, cx)?;
             Value::Range(u64::from(a), u64::from(b))
         }
-        Kind::Host => Value::Host(host(text, cx)?),
+        Kind::Host => Value::Host(resolve::host(text, cx)?),
         Kind::MarkMask => {
             let (value, mask) = mark_mask(ext, name, text)?;
             Value::Mark { value, mask }
@@ -379,8 +379,7 @@ fn mark_mask(ext: &str, name: &str, text: &[u8]) -> Result<(u32, u32), UsageErro
 /// The number at the front of a text and what stands behind it, as strtoul(3) with base 0 reads it: leading blanks and a `+` are skipped, a
 /// `-` is refused. `None` if there is no digit or it does not fit.
 pub fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
-    let blanks = text.iter().take_while(|b| b.is_ascii_whitespace() || **b == 0x0b).count();
-    let text = text.get(blanks..)?;
+    let text = skip_space(text);
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let (digits, radix) = match text {
         [b'0', b'x' | b'X', digit, ..] if digit.is_ascii_hexdigit() => (text.get(2..)?, 16),
@@ -391,6 +390,12 @@ pub fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
     let (digits, rest) = digits.split_at_checked(len)?;
     let n = u64::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
     Some((n, rest))
+}
+
+/// The text without the white space of isspace(3) in front.
+pub fn skip_space(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|b| !matches!(b, b' ' | b'\t'..=b'\r')).unwrap_or(text.len());
+    text.get(start..).unwrap_or_default()
 }
 
 /// A whole number within limits, written as [`leading_number`] takes it, and nothing behind it.
@@ -446,14 +451,6 @@ pub fn port_range(text: &[u8], cx: &ParseCx<'_>) -> Result<(u16, u16), UsageErro
         return Err(usage!("invalid portrange (min > max)"));
     }
     Ok((a, b))
-}
-
-/// One address of the rule's family: numeric, or a host name's only address.
-pub fn host(text: &[u8], cx: &ParseCx<'_>) -> Result<IpAddr, UsageError> {
-    if let Some(addr) = numeric_host(text, cx.family) {
-        return Ok(addr);
-    }
-    cx.names.hosts(text, cx.family).first().copied().ok_or_else(|| usage_bytes("host/network `", text, "' not found"))
 }
 
 /// A numeric address of the family; shortened IPv4 addresses are filled with zeros at the end (`10.1` is 10.1.0.0).

@@ -15,6 +15,10 @@ pub trait Names {
     fn protocol_name(&self, number: u8) -> Option<Vec<u8>>;
     /// The addresses of a host name, in the resolver's order, without duplicates.
     fn hosts(&self, name: &[u8], family: Family) -> Vec<IpAddr>;
+    /// The resolver's own words for why the last [`Names::hosts`] found nothing, e.g. `Temporary failure in name resolution`.
+    fn host_error(&self) -> Option<String> {
+        None
+    }
     /// The name of an address (a reverse lookup).
     fn host_name(&self, addr: IpAddr) -> Option<Vec<u8>>;
     /// The address of a network name (networks(5)); IPv4 only.
