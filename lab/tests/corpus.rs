@@ -3,6 +3,8 @@
 //! The files of this directory are our own; `OXTABLES_CORPUS` names a directory with more (`*.rules`; files whose name holds
 //! `ip6` or `rules.v6` are IPv6).
 
+#![expect(clippy::print_stdout, reason = "a test that says what it measured")]
+
 use std::path::{Path, PathBuf};
 
 use lab::compare::{Difference, Findings, What, outcomes, parting, texts};

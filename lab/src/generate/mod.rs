@@ -5,6 +5,7 @@
 pub mod commands;
 pub mod mutate;
 pub mod options;
+pub mod specs;
 pub mod values;
 
 use options::{Extension, Family, MATCHES, Opt, TARGETS};
@@ -118,7 +119,15 @@ struct Parts<'r> {
 
 impl Parts<'_> {
     fn fill(&mut self) {
-        if self.random.percent(55) {
+        let by_spec =
+            if self.random.percent(35) { specs::any(self.random, self.v6, self.table, self.chain) } else { None };
+        let generic = by_spec.map(|(spec, _)| specs::generic(spec)).unwrap_or_default();
+        if let Some(at) = generic.iter().position(|word| word == b"-p") {
+            self.protocol = generic.get(at + 1).map(|word| String::from_utf8_lossy(word).into_owned());
+        }
+        if !generic.is_empty() {
+            self.pieces.push(generic);
+        } else if self.random.percent(55) {
             let names: &[&str] = match (self.random.below(10), self.v6) {
                 (0..=4, _) => &["tcp"],
                 (5 | 6, _) => &["udp"],
@@ -156,7 +165,14 @@ impl Parts<'_> {
                 self.a_match(extension);
             }
         }
-        self.target();
+        match by_spec {
+            Some((spec, true)) => self.pieces.push(specs::words(self.random, spec, true, self.v6)),
+            Some((spec, false)) => {
+                self.pieces.push(specs::words(self.random, spec, false, self.v6));
+                self.target();
+            }
+            None => self.target(),
+        }
     }
 
     fn addresses(&mut self) {

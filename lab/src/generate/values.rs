@@ -52,6 +52,11 @@ pub enum Value {
 }
 
 const SERVICES: [&str; 6] = ["ssh", "http", "https", "domain", "ftp", "smtp"];
+const INTERFACES: [&str; 11] =
+    ["lo", "eth0", "eth1", "wlan0", "br-0a1b2c3d4e5f", "docker0", "tun+", "eth+", "+", "ppp0.1", "a"];
+#[rustfmt::skip]
+const PROTOCOLS: [&str; 13] =
+    ["tcp", "udp", "icmp", "ipv6-icmp", "icmpv6", "sctp", "dccp", "udplite", "esp", "ah", "gre", "all", "ospf"];
 const NUMBERS: [u64; 12] = [0, 1, 2, 5, 21, 22, 53, 80, 443, 1023, 1024, 65535];
 
 impl Value {
@@ -115,11 +120,6 @@ impl Value {
                 let count = if random.percent(80) { random.between(1, 60) } else { random.between(0, 10001) };
                 format!("{count}{}", random.word(&units))
             }
-            Self::Mac => {
-                let bytes: Vec<_> = (0..6).map(|_| format!("{:02x}", random.below(256))).collect();
-                let text = bytes.join(":");
-                if random.percent(30) { text.to_uppercase() } else { text }
-            }
             Self::Name => {
                 let most = if random.percent(5) { 40 } else { 8 };
                 let count = 1 + random.below(most);
@@ -138,31 +138,22 @@ impl Value {
             },
             Self::Mask if v6 => format!("ffff:{:x}::", random.below(65536)),
             Self::Mask => random.word(&["255.255.255.255", "255.255.255.0", "255.0.255.0", "0.0.0.0"]).to_string(),
-            Self::Interface => {
-                let names =
-                    ["lo", "eth0", "eth1", "wlan0", "br-0a1b2c3d4e5f", "docker0", "tun+", "eth+", "+", "ppp0.1", "a"];
-                random.word(&names).to_string()
+            _ => self.by_name(random),
+        }
+    }
+
+    /// Values that are much the same in both families.
+    fn by_name(self, random: &mut Random) -> String {
+        match self {
+            Self::Mac => {
+                let bytes: Vec<_> = (0..6).map(|_| format!("{:02x}", random.below(256))).collect();
+                let text = bytes.join(":");
+                if random.percent(30) { text.to_uppercase() } else { text }
             }
-            Self::Protocol => {
-                let names = [
-                    "tcp",
-                    "udp",
-                    "icmp",
-                    "ipv6-icmp",
-                    "icmpv6",
-                    "sctp",
-                    "dccp",
-                    "udplite",
-                    "esp",
-                    "ah",
-                    "gre",
-                    "all",
-                    "ospf",
-                ];
-                let n = random.below(256).to_string();
-                if random.percent(85) { random.word(&names).to_string() } else { n }
-            }
-            Self::Text(_) | Self::TwoLists(_) => String::new(),
+            Self::Interface => random.word(&INTERFACES).to_owned(),
+            Self::Protocol if random.percent(85) => random.word(&PROTOCOLS).to_owned(),
+            Self::Protocol => random.below(256).to_string(),
+            _ => String::new(),
         }
     }
 }
@@ -250,15 +241,15 @@ fn address_number(random: &mut Random, v6: bool) -> u128 {
     let low = u128::from(random.bits());
     if v6 {
         match random.below(4) {
-            0 => 0x2001_0db8 << 96 | low,
-            1 => 0xfe80 << 112 | low >> 32,
-            2 => u128::from(random.bits()) << 64 | low,
-            _ => 0x2001_0db8 << 96 | low % 65536,
+            0 => (0x2001_0db8 << 96) | low,
+            1 => (0xfe80 << 112) | (low >> 32),
+            2 => (u128::from(random.bits()) << 64) | low,
+            _ => (0x2001_0db8 << 96) | (low % 65536),
         }
     } else {
         match random.below(4) {
-            0 => 0xc000_0200 | low % 256,
-            1 => 0x0a00_0000 | low % (1 << 24),
+            0 => 0xc000_0200 | (low % 256),
+            1 => 0x0a00_0000 | (low % (1 << 24)),
             _ => low % (1 << 32),
         }
     }
