@@ -1,18 +1,24 @@
-//! The articles' commands as case files, for both families.
+//! Case files: commands in order (the articles' own, and what programs call), for both families.
 //!
-//! A case file holds one command a line, in the article's own order, words parted by blanks with the shell's double quotes;
-//! `#` starts a comment line. `@listings` stands for all forms of listing. A line `6: COMMAND` is for IPv6 only, `4: COMMAND`
-//! for IPv4 only; any other is turned into IPv6 by [`to_v6`].
+//! A case file holds one command a line, words parted by blanks with the shell's double quotes; `#` starts a comment line.
+//! `@listings` stands for all forms of listing, `@fresh` for an empty kernel. A last word `<TEXT` is what the command reads, with
+//! `|` for each newline. A line `6: COMMAND` is for IPv6 only, `4: COMMAND` for IPv4 only; any other is turned into IPv6 by
+//! [`to_v6`].
 
 use crate::generate::commands;
 use crate::oracle::Call;
 
-/// The commands of a case file for one family.
+/// The commands of a case file for one family; a new list begins at each `@fresh`.
 ///
 /// # Panics
 /// When a line is not a command of the drop-in.
 #[must_use]
-pub fn read(text: &str, v6: bool) -> Vec<Call> {
+pub fn read(text: &str, v6: bool) -> Vec<Vec<Call>> {
+    let parts = text.split("\n@fresh\n");
+    parts.map(|part| part_of(part, v6)).collect()
+}
+
+fn part_of(text: &str, v6: bool) -> Vec<Call> {
     let mut calls = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (line, only) = match (line.strip_prefix("4: "), line.strip_prefix("6: ")) {
@@ -27,10 +33,15 @@ pub fn read(text: &str, v6: bool) -> Vec<Call> {
             calls.extend(listings(v6));
             continue;
         }
-        let words = split(line);
+        let mut words = split(line);
+        let input = words.pop_if(|word| word.starts_with('<'));
         assert!(words[0].starts_with("iptables") || words[0].starts_with("ip6tables"), "not a command: {line}");
         let words = if v6 && only.is_none() { words.iter().map(|word| to_v6(word)).collect() } else { words };
-        calls.push(Call::new(words));
+        let call = Call::new(words);
+        calls.push(match input {
+            Some(text) => call.reading(text[1..].replace('|', "\n")),
+            None => call,
+        });
     }
     calls
 }
@@ -51,11 +62,13 @@ fn without_table(mut call: Call) -> Call {
     call
 }
 
-/// Splits a line into words at blanks, double quotes removed.
+/// Splits a line into words at blanks, double quotes removed; inside them a backslash takes the next letter as it is.
 fn split(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut open) = (Vec::new(), String::new(), false, false);
-    for letter in line.chars() {
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
         match letter {
+            '\\' if quoted => word.extend(letters.next()),
             '"' => {
                 quoted = !quoted;
                 open = true;
@@ -103,10 +116,14 @@ mod tests {
     #[test]
     fn a_line_becomes_a_command_of_either_family() {
         let text = "iptables -A INPUT -s 10.3.0.0/16 -j LOG --log-prefix \"a b \"\n4: iptables -F\n";
-        let [four, flush] = &read(text, false)[..] else { panic!() };
+        let [four, flush] = &read(text, false)[0][..] else { panic!() };
         assert_eq!(four.shell(), "iptables -A INPUT -s 10.3.0.0/16 -j LOG --log-prefix 'a b '");
         assert_eq!(flush.shell(), "iptables -F");
-        let [six] = &read(text, true)[..] else { panic!() };
+        let [six] = &read(text, true)[0][..] else { panic!() };
+        assert_eq!(
+            read("iptables -F\n@fresh\niptables-restore \"<*nat|COMMIT|\"", false)[1][0].input.as_deref(),
+            Some(&b"*nat\nCOMMIT\n"[..])
+        );
         assert_eq!(six.argv[4], b"2001:db8::a:3:0:0/96");
     }
 }
