@@ -9,6 +9,7 @@ use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
 use crate::wire::cond::Item;
 use crate::wire::{BlobWriter, ExprWriter};
+use std::borrow::Cow;
 
 /// Makes the enum of one kind of extension, with a method for each method of the contract.
 macro_rules! extensions {
@@ -40,7 +41,7 @@ macro_rules! extensions {
             }
 
             /// The line that stock prints on standard error when it reads this option.
-            pub fn warning(&self, given: &Given<'_>, cx: &ParseCx<'_>) -> Option<&'static str> {
+            pub fn warning(&self, given: &Given<'_>, cx: &ParseCx<'_>) -> Option<Cow<'static, str>> {
                 match self {
                     $(Self::$variant(_) => <$($path)::+ as Extension>::warning(given, cx),)*
                 }
@@ -149,6 +150,17 @@ mod tests {
     use crate::ext::options::{bit, give};
     use crate::types::NoNames;
 
+    /// Reads an example; of a pair's, the second word stands behind a blank.
+    fn example<'a>(spec: &Spec, opt: &'static options::Opt, text: &'a str, cx: &ParseCx<'_>) -> Given<'a> {
+        let (first, second) = match opt.kind {
+            options::Kind::Pair => text.split_once(' ').unwrap_or((text, "")),
+            _ => (text, ""),
+        };
+        let given =
+            give(spec, opt, false, 0, first.as_bytes(), cx).and_then(|g| g.with_second(Some(second.as_bytes())));
+        given.unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name))
+    }
+
     /// Sets every example of every option on a fresh value and looks at blob, print and decode.
     #[test]
     fn every_example_of_every_option_is_taken() {
@@ -159,8 +171,7 @@ mod tests {
                     for text in opt.examples_for(family) {
                         let cx =
                             ParseCx { family, names: &NoNames, protocol: spec.implied_by.first().map(|p| (*p, false)) };
-                        let given = give(spec, opt, false, 0, text.as_bytes(), &cx);
-                        let given = given.unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
+                        let given = example(spec, opt, text, &cx);
                         let mut m = fresh.clone();
                         m.set(&given, &cx).unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
                     }
@@ -171,8 +182,7 @@ mod tests {
                 for opt in spec.options {
                     for text in opt.examples_for(family) {
                         let cx = ParseCx { family, names: &NoNames, protocol: Some((6, false)) };
-                        let given = give(spec, opt, false, 0, text.as_bytes(), &cx);
-                        let given = given.unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
+                        let given = example(spec, opt, text, &cx);
                         let mut t = fresh.clone();
                         t.set(&given, &cx).unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
                     }

@@ -21,6 +21,7 @@ use crate::packet::env::Env;
 use crate::types::{Family, Names, Out, Tri};
 use crate::wire::cond::Item;
 use crate::wire::{BlobWriter, ExprWriter};
+use std::borrow::Cow;
 
 /// What an extension says of itself.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
     }
 
     /// The line, without its newline, that stock prints on standard error when it reads this option, whether or not it then takes it.
-    fn warning(_given: &Given<'_>, _cx: &ParseCx<'_>) -> Option<&'static str> {
+    fn warning(_given: &Given<'_>, _cx: &ParseCx<'_>) -> Option<Cow<'static, str>> {
         None
     }
 

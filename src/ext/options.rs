@@ -111,9 +111,9 @@ pub enum Kind {
     /// Text of `min` to `max` bytes. Where stock cuts longer text in silence, `max` is `usize::MAX` and the extension cuts.
     #[expect(missing_docs, reason = "the words say it")]
     Text { min: usize, max: usize },
-    /// A port: number or service name.
+    /// A port: number or service name, as getaddrinfo(3) reads it (see [`resolve::port`]).
     Port,
-    /// `a` or `a:b` in ports or service names, open ends filled with 0 and 65535.
+    /// `a` or `a:b` in such ports, open ends filled with 0 and 65535; nothing makes sure that `a <= b`.
     PortRange,
     /// One address or host name, as getaddrinfo(3) reads it (see [`resolve::host`]).
     Host,
@@ -127,6 +127,8 @@ pub enum Kind {
     Protocol,
     /// The extension reads the text itself.
     Raw,
+    /// Two words, which the extension reads itself: [`Given::text`] and [`Given::second`]. In the examples a blank stands between them.
+    Pair,
 }
 
 /// A value, read as its option's kind says.
@@ -153,6 +155,7 @@ pub struct Given<'a> {
     pub seen: u32,
     /// The word as written; empty for a flag.
     pub text: &'a [u8],
+    second: &'a [u8],
     value: Value<'a>,
 }
 
@@ -202,6 +205,17 @@ impl<'a> Given<'a> {
     pub fn ports(&self) -> (u16, u16) {
         let (a, b) = self.range();
         (u16::try_from(a).unwrap_or(u16::MAX), u16::try_from(b).unwrap_or(u16::MAX))
+    }
+
+    /// The second word of a [`Kind::Pair`].
+    pub fn second(&self) -> &'a [u8] {
+        self.second
+    }
+
+    /// The same with its second word, which must be there and begin neither with `-` nor with `!` (then whoever reads words has none).
+    pub fn with_second(self, word: Option<&'a [u8]>) -> Result<Self, UsageError> {
+        let second = word.ok_or_else(|| UsageError::new(format!("--{} requires two args.", self.opt.name)))?;
+        Ok(Self { second, ..self })
     }
 
     /// The bytes of a [`Kind::Text`] or [`Kind::Raw`].
@@ -283,16 +297,18 @@ pub fn give<'a>(
     text: &'a [u8],
     cx: &ParseCx<'_>,
 ) -> Result<Given<'a>, UsageError> {
+    // Of several names for one option, stock's texts have the first of the table.
+    let name = ext.options.iter().find(|o| o.id == opt.id).map_or(opt.name, |o| o.name);
     if !ext.own_checks {
         if seen & bit(opt.id) != 0 && !opt.many {
-            return Err(usage!("{}: option \"--{}\" can only be used once.\n", ext.name, opt.name));
+            return Err(usage!("{}: option \"--{name}\" can only be used once.\n", ext.name));
         }
         if negated && !opt.invert {
-            return Err(usage!("{}: option \"--{}\" cannot be inverted.\n", ext.name, opt.name));
+            return Err(usage!("{}: option \"--{name}\" cannot be inverted.\n", ext.name));
         }
     }
-    let value = read(ext, opt, text, cx)?;
-    Ok(Given { opt, negated, seen, text, value })
+    let value = read(ext.name, name, opt.kind, text, cx)?;
+    Ok(Given { opt, negated, seen, text, second: b"", value })
 }
 
 /// The checks over all options of one extension, when the rule has been read.
@@ -322,9 +338,9 @@ pub fn check_together(ext: &super::Spec, seen: u32) -> Result<(), UsageError> {
     Ok(())
 }
 
-fn read<'a>(ext: &super::Spec, opt: &Opt, text: &'a [u8], cx: &ParseCx<'_>) -> Result<Value<'a>, UsageError> {
-    let (ext, name) = (ext.name, opt.name);
-    Ok(match opt.kind {
+/// Reads a value; `ext` and `name` are the extension's and the option's for the error texts.
+fn read<'a>(ext: &str, name: &str, kind: Kind, text: &'a [u8], cx: &ParseCx<'_>) -> Result<Value<'a>, UsageError> {
+    Ok(match kind {
         Kind::Flag => Value::None,
         Kind::Number { min, max } => {
             let bad = || usage!("{ext}: bad value for option \"--{name}\", or out of range ({min}-{max}).\n");
@@ -341,10 +357,10 @@ fn read<'a>(ext: &super::Spec, opt: &Opt, text: &'a [u8], cx: &ParseCx<'_>) -> R
             return Err(usage!("Argument must have a maximum length of {max} characters\n"));
         }
         Kind::Text { .. } => Value::Text(text),
-        Kind::Raw => Value::Text(text),
-        Kind::Port => Value::Number(u64::from(port(text, cx)?)),
+        Kind::Raw | Kind::Pair => Value::Text(text),
+        Kind::Port => Value::Number(u64::from(resolve::port(text, cx)?)),
         Kind::PortRange => {
-            let (a, b) = port_range(text, cx)?;
+            let (a, b) = resolve::ports(text, cx, ext, name)?;
             Value::Range(u64::from(a), u64::from(b))
         }
         Kind::Host => Value::Host(resolve::host(text, cx)?),
@@ -512,18 +528,25 @@ fn syslog_level(text: &[u8]) -> Result<u8, UsageError> {
     })
 }
 
-/// Six hexadecimal bytes with colons between.
+/// Six hexadecimal bytes with colons between, each of at most two characters as strtoul(3) takes them: a blank or a sign may be one of
+/// them, and nothing at all is 0.
 pub fn mac(text: &[u8]) -> Option<[u8; 6]> {
     let mut out = [0; 6];
     let mut parts = text.split(|b| *b == b':');
     for byte in &mut out {
-        let part = std::str::from_utf8(parts.next()?).ok()?;
-        if part.is_empty() || part.len() > 2 || part.starts_with('+') {
-            return None;
-        }
-        *byte = u8::from_str_radix(part, 16).ok()?;
+        let part = parts.next().filter(|p| p.len() <= 2)?;
+        *byte = match *part {
+            [] => 0,
+            [b' ' | b'\t'..=b'\r' | b'+', digit] | [digit] => hex(digit)?,
+            [b'-', digit] => hex(digit)?.wrapping_neg(),
+            [high, low, ..] => hex(high)? << 4 | hex(low)?,
+        };
     }
     parts.next().is_none().then_some(out)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok())
 }
 
 #[cfg(test)]
@@ -562,6 +585,23 @@ mod tests {
         assert_eq!(mark_mask("mark", "mark", b"7"), Ok((7, u32::MAX)));
         let garbage = usage!("mark: trailing garbage after value for option \"--mark\".\n");
         assert_eq!(mark_mask("mark", "mark", b"1/2/3"), Err(garbage));
+    }
+
+    #[test]
+    fn mac_addresses_as_stock_reads_them() {
+        assert_eq!(mac(b"Aa:b:0C:+d: e:-1"), Some([0xaa, 0x0b, 0x0c, 0x0d, 0x0e, 0xff]));
+        assert_eq!(mac(b"aa:bb:cc:dd:ee:"), Some([0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0]));
+        for wrong in [
+            "",
+            "aa:bb:cc:dd:ee",
+            "aa:bb:cc:dd:ee:ff:",
+            "aa:bb:cc:dd:ee:fg",
+            "0aa:b:c:d:e:f",
+            "-:b:c:d:e:f",
+            "0x:b:c:d:e:f",
+        ] {
+            assert_eq!(mac(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]

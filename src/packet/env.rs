@@ -21,6 +21,9 @@ pub struct Env<'a> {
     pub random: &'a mut dyn FnMut() -> u32,
     /// The place of the extension being evaluated, set by the walk: matches that keep state for themselves (`limit`) key it with this.
     pub place: Place,
+    /// Set by a match that finds the packet too short or too odd to judge: the kernel then drops it at once, whatever the rule says
+    /// (`hotdrop` of `struct xt_action_param`). The walk clears it before, and looks at it after, each match.
+    pub hotdrop: bool,
 }
 
 /// The place of an extension in a ruleset: unique for each match of each rule.

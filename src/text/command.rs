@@ -6,7 +6,7 @@
 use super::Error;
 use super::getopt::{Getopt, Token};
 use super::rule::{RuleSpec, networks};
-use crate::ext::options::{self, bit, number};
+use crate::ext::options::{self, Kind, bit, number};
 use crate::ext::{Action, Match, ParseCx, Spec, Target};
 use crate::types::{Counters, Family, IFNAMSIZ, IfacePattern, Names};
 
@@ -254,12 +254,15 @@ impl<'a, 'w> Parser<'a, 'w> {
     fn extension(&mut self, index: usize, opt: &'static crate::ext::Opt, value: &'a [u8]) -> Result<(), Error> {
         let (cx, negate) = (self.parse_cx(), self.negate);
         let (Some(loaded), Some(spec)) = (self.loaded.get_mut(index), self.specs.get(index)) else { return Ok(()) };
-        let given = options::give(spec, opt, negate, loaded.seen, value, &cx)?;
+        let mut given = options::give(spec, opt, negate, loaded.seen, value, &cx)?;
+        if opt.kind == Kind::Pair {
+            given = given.with_second(self.getopt.plain_word())?;
+        }
         let warning = match &loaded.ext {
             AnyExt::Match(m) => m.warning(&given, &cx),
             AnyExt::Target(t) => t.warning(&given, &cx),
         };
-        self.warnings.extend(warning.map(Into::into));
+        self.warnings.extend(warning.map(|w| w.into_owned().into()));
         match &mut loaded.ext {
             AnyExt::Match(m) => m.set(&given, &cx)?,
             AnyExt::Target(t) => t.set(&given, &cx)?,
