@@ -93,6 +93,11 @@ pub fn mutate(random: &mut Random, words: &mut Vec<Vec<u8>>) {
         words.push(odd_word(random));
         return;
     }
+    let values: Vec<usize> =
+        (2..words.len()).filter(|i| words[i - 1].starts_with(b"-") && !words[*i].starts_with(b"-")).collect();
+    if !values.is_empty() && random.percent(45) {
+        return mutate_value(random, &mut words[*random.pick(&values)]);
+    }
     let at = 1 + random.below(words.len() - 1);
     let other = 1 + random.below(words.len() - 1);
     match random.below(16) {
@@ -111,17 +116,31 @@ pub fn mutate(random: &mut Random, words: &mut Vec<Vec<u8>>) {
             let keep = random.below(words[at].len() + 1);
             words[at].truncate(keep);
         }
-        13 => {
-            let word = &mut words[at];
-            let position = random.below(word.len().max(1));
-            let byte = [random.below(255) as u8 + 1, b'-', b',', b'/', b':', b'!', b'0', b'A'][random.below(8)];
-            match word.get_mut(position) {
-                Some(place) if random.percent(60) => *place = byte,
-                _ => word.insert(position.min(word.len()), byte),
-            }
-        }
+        13 => mutate_byte(random, &mut words[at]),
         14 => words[at] = random.word(&["a", "9", "-", "x,", "1:"]).repeat(1 + random.below(300)).into_bytes(),
         _ => words[at] = values::text(random, 40).into_iter().filter(|byte| *byte != 0).collect(),
+    }
+}
+
+/// Breaks the value of an option: that is where the messages differ most.
+fn mutate_value(random: &mut Random, word: &mut Vec<u8>) {
+    match random.below(8) {
+        0 => *word = odd_word(random),
+        1 => word.extend([&b","[..], b"/", b":", b"-", b" ", b"/99", b":99999", b"-1", b",x"][random.below(9)]),
+        2 => word.insert(0, [b'-', b',', b'/', b':', b' ', b'0', b'x'][random.below(7)]),
+        3 => word.truncate(random.below(word.len() + 1)),
+        4 => word.clear(),
+        _ => (0..=random.below(2)).for_each(|_| mutate_byte(random, word)),
+    }
+}
+
+fn mutate_byte(random: &mut Random, word: &mut Vec<u8>) {
+    let position = random.below(word.len().max(1));
+    let any = u8::try_from(random.between(1, 255)).unwrap_or(b'?');
+    let byte = [any, b'-', b',', b'/', b':', b'!', b'0', b'9', b'A', b'x'][random.below(10)];
+    match word.get_mut(position) {
+        Some(place) if random.percent(60) => *place = byte,
+        _ => word.insert(position.min(word.len()), byte),
     }
 }
 
