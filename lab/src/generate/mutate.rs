@@ -96,7 +96,8 @@ pub fn mutate(random: &mut Random, words: &mut Vec<Vec<u8>>) {
     let values: Vec<usize> =
         (2..words.len()).filter(|i| words[i - 1].starts_with(b"-") && !words[*i].starts_with(b"-")).collect();
     if !values.is_empty() && random.percent(45) {
-        return mutate_value(random, &mut words[*random.pick(&values)]);
+        let at = *random.pick(&values);
+        return mutate_value(random, &mut words[at]);
     }
     let at = 1 + random.below(words.len() - 1);
     let other = 1 + random.below(words.len() - 1);
