@@ -205,7 +205,15 @@ const LISTABLE_MAX: usize = 31 * 1024;
 impl Batch {
     /// An empty batch for a family's tables.
     pub fn new(family: Family) -> Self {
-        Self { family, w: Writer::new(), records: Vec::new(), names: Interner::default(), line: 0, rule_id: None }
+        Self {
+            family,
+            w: Writer::new(),
+            records: Vec::new(),
+            names: Interner::default(),
+            line: 0,
+            rule_id: None,
+            unlistable: Vec::new(),
+        }
     }
 
     /// The family whose tables it changes.
