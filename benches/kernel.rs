@@ -74,7 +74,11 @@ fn body(i: usize) -> Body {
     let [a, b, c, d] = (i as u32 | 0x0a00_0000).to_be_bytes();
     let net = Network::new([a, b, c, d].into(), prefix_mask(Family::V4, 32)).expect("is an address");
     let base = Base { src: Some((net, false)), protocol: Some((6, false)), ..Base::default() };
-    Body { base, matches: vec![with_option("mark", "mark", "0x5/0xff"), with_option("length", "length", "40:1500")], action: Action::Accept }
+    Body {
+        base,
+        matches: vec![with_option("mark", "mark", "0x5/0xff"), with_option("length", "length", "40:1500")],
+        action: Action::Accept,
+    }
 }
 
 fn fill(batch: &mut Batch, bodies: &[Body]) {

@@ -155,7 +155,15 @@ fn every_refusal_names_its_line() {
         let Err(CommitError::Refused(refusals)) = s.commit(&batch, None) else { panic!("was taken") };
         let texts: Vec<_> = refusals
             .iter()
-            .map(|r| format!("{}: {} failed ({}): {}", r.op.line, r.op.kind, oxtables::kernel::errno_text(r.errno), r.op.what))
+            .map(|r| {
+                format!(
+                    "{}: {} failed ({}): {}",
+                    r.op.line,
+                    r.op.kind,
+                    oxtables::kernel::errno_text(r.errno),
+                    r.op.what
+                )
+            })
             .collect();
         assert_eq!(
             texts,
@@ -333,6 +341,8 @@ fn rules_larger_than_a_page_are_read() {
         });
         let mut session = Session::open().unwrap();
         let refused = session.commit(&batch, None);
-        assert!(matches!(refused, Err(CommitError::Refused(r)) if r[0].errno == 90 && r[0].op.kind == OpKind::RuleAppend));
+        assert!(
+            matches!(refused, Err(CommitError::Refused(r)) if r[0].errno == 90 && r[0].op.kind == OpKind::RuleAppend)
+        );
     });
 }

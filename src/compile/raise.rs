@@ -149,9 +149,9 @@ impl Raising<'_> {
     /// The kernel knows for itself for which protocol an xt match was made (`NFTA_RULE_COMPAT`, which it does not show); a rule that does
     /// not also test it cannot be said.
     fn protocol_fits(&self) -> bool {
-        self.protocols.is_none_or(|protocols| {
-            matches!(self.body.base.protocol, Some((protocol, false)) if protocols.contains(&protocol))
-        })
+        self.protocols.is_none_or(
+            |protocols| matches!(self.body.base.protocol, Some((protocol, false)) if protocols.contains(&protocol)),
+        )
     }
 
     fn comment(&mut self, _text: &[u8]) {
