@@ -16,6 +16,8 @@ pub enum Failure {
     Object(&'static str),
     /// `program vVERSION (nf_tables): TEXT` with this exit code.
     Plain(u8, Vec<u8>),
+    /// `program: TEXT` with this exit code.
+    Named(u8, Vec<u8>),
     /// An unknown table or a ruleset that cannot be read: the text, then the line about upgrading; exit code 3.
     Version(Vec<u8>),
     /// Operations that the kernel refused, with the extensions that it lacks.
@@ -50,7 +52,7 @@ impl From<CommitError> for Failure {
     fn from(e: CommitError) -> Self {
         match e {
             CommitError::Stale => Self::Stale,
-            CommitError::Refused { refusals, .. } => Self::Refused { refusals, missing: Vec::new() },
+            CommitError::Refused(refusals) | CommitError::Overrun(refusals) => Self::Refused { refusals, missing: Vec::new() },
             CommitError::Kernel(e) => Self::Kernel(e),
         }
     }
@@ -81,7 +83,7 @@ impl Failure {
         match self {
             Self::Usage(e) => e.exit,
             Self::Object(_) => exit::OTHER,
-            Self::Plain(code, _) => *code,
+            Self::Plain(code, _) | Self::Named(code, _) => *code,
             Self::Version(_) => exit::VERSION,
             Self::Refused { .. } | Self::Kernel(_) | Self::Stale | Self::NeedIds => exit::RESOURCE,
         }
@@ -110,6 +112,11 @@ impl Failure {
             },
             Self::Plain(_, text) => {
                 write!(err, "{prefix}: ");
+                err.bytes(text);
+                err.byte(b'\n');
+            }
+            Self::Named(_, text) => {
+                write!(err, "{}: ", program.name);
                 err.bytes(text);
                 err.byte(b'\n');
             }

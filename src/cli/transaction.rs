@@ -27,7 +27,12 @@ pub struct Transaction<'s> {
     pub view: View,
     /// The generation under which the ruleset was read; `None` if nothing in the batch depends on it.
     pub generation: Option<u32>,
-    raiser: Raiser,
+    /// Turns the kernel's rules into ours.
+    pub(super) raiser: Raiser,
+    /// Rules (table, chain, handle) whose counters the kernel itself must reset after the batch.
+    pub(super) resets: Vec<(Vec<u8>, Vec<u8>, u64)>,
+    /// Jumps to chains that do not exist are let through: `iptables-restore --test` does not look.
+    pub lenient: bool,
     /// Rules get ids, so that later commands can refer to them.
     ids: bool,
     next_id: u32,
@@ -43,6 +48,8 @@ impl<'s> Transaction<'s> {
             view: View::default(),
             generation: None,
             raiser: Raiser::new(family),
+            resets: Vec::new(),
+            lenient: false,
             ids,
             next_id: 0,
         }
@@ -58,10 +65,13 @@ impl<'s> Transaction<'s> {
 
     /// Sends the batch.
     pub fn commit(self) -> Result<(), Failure> {
-        if self.batch.is_empty() {
-            return Ok(());
+        if !self.batch.is_empty() {
+            self.session.commit(&self.batch, self.generation)?;
         }
-        Ok(self.session.commit(&self.batch, self.generation)?)
+        for (table, chain, handle) in &self.resets {
+            self.session.reset_rule(self.family, table, chain, *handle)?;
+        }
+        Ok(())
     }
 
     fn chain(&mut self, table: &[u8], name: &[u8]) -> Result<Option<&mut ChainView>, Failure> {
@@ -103,8 +113,8 @@ impl<'s> Transaction<'s> {
     /// `-j CHAIN`: the chain must exist.
     fn check_jump(&mut self, table: &[u8], action: &Action) -> Result<(), Failure> {
         let Some(to) = action.chain() else { return Ok(()) };
-        let to_builtin = self.builtin(table, to).is_some() && matches!(action, Action::Jump(_) | Action::Goto(_));
-        if self.chain(table, to)?.is_some() || to_builtin {
+        let to_builtin = self.builtin(table, to).is_some();
+        if self.lenient || to_builtin || self.chain(table, to)?.is_some() {
             return Ok(());
         }
         let text = [b"Chain '", to, b"' does not exist"].concat();
@@ -447,6 +457,65 @@ impl<'s> Transaction<'s> {
         let users = view.chains().filter(|(_, c)| c.builtin.is_none() && !c.is_foreign());
         names.extend(users.map(|(name, _)| name.clone()).filter(|n| !builtins.iter().any(|b| b.name == n.as_slice())));
         Ok(names)
+    }
+
+    /// Empties a table for a restore. A table in which everything is iptables' own is deleted, so that only what the file names is made
+    /// again; where another program keeps sets or base chains in it, only iptables' chains go.
+    pub fn clear_table(&mut self, table: &[u8]) -> Result<(), Failure> {
+        if self.view.table(table).exists == Some(false) {
+            return Ok(());
+        }
+        self.pin()?;
+        let (family, session) = (self.family, &mut *self.session);
+        let Some(kernel) = session.table(family, table)? else {
+            self.view.table(table).clear();
+            return Ok(());
+        };
+        let view = self.view.complete(session, family, table)?;
+        let mut own: Vec<Vec<u8>> = view.chains().filter(|(_, c)| !c.is_foreign()).map(|(n, _)| n.clone()).collect();
+        if own.len() == kernel.uses as usize {
+            self.batch.delete_table(table);
+            self.view.table(table).clear();
+            return Ok(());
+        }
+        // Rules first, so that no jump keeps a chain; the anonymous sets of a rule go with it.
+        for name in &own {
+            self.batch.flush_chain(table, name, OpKind::RuleFlush);
+        }
+        own.retain(|name| !self.jumped_to_by_others(table, name));
+        for name in &own {
+            self.batch.delete_chain(table, name);
+            self.view.table(table).remove(name);
+        }
+        Ok(())
+    }
+
+    /// Whether more leads to a chain than the rules of iptables' own chains can: then it stays, empty. It cannot be told from counts alone
+    /// who does, so every chain stays that something leads to.
+    fn jumped_to_by_others(&mut self, table: &[u8], name: &[u8]) -> bool {
+        let foreign = self.view.table(table).chains().any(|(_, c)| c.is_foreign());
+        let view = self.view.table(table).chains().find(|(n, _)| n.as_slice() == name);
+        foreign && view.is_some_and(|(_, c)| c.builtin.is_none() && c.kernel.as_ref().is_some_and(|k| k.uses > 0))
+    }
+
+    /// A `:CHAIN -` line of a restore file for a user chain: it is made, or emptied if it is there.
+    pub fn declare_chain(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
+        if self.has_chain(table, name)? {
+            self.batch.flush_chain(table, name, OpKind::ChainUserFlush);
+            if let Some(view) = self.chain(table, name)? {
+                view.flush();
+            }
+            return Ok(());
+        }
+        self.need_table(table)?;
+        self.batch.add_chain(table, name, false);
+        self.view.table(table).add(name, ChainView::new(None));
+        Ok(())
+    }
+
+    /// A `:CHAIN -` line for a built-in chain: it is there then, with the policy that it has.
+    pub fn need_builtin(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
+        self.need_chain(table, name).map(|_| ())
     }
 
     /// `-P`, and the `:CHAIN POLICY` lines of a restore file.

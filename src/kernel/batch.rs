@@ -195,6 +195,13 @@ pub struct Batch {
     unlistable: Vec<usize>,
 }
 
+/// How far a batch had got.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchMark {
+    messages: usize,
+    bytes: usize,
+}
+
 /// The sequence number of the first message.
 const FIRST_SEQ: u32 = 2;
 
@@ -249,6 +256,17 @@ impl Batch {
     /// Gives the next rule an id by which later messages of this batch name it.
     pub fn set_rule_id(&mut self, id: u32) {
         self.rule_id = Some(id);
+    }
+
+    /// The place up to which [`Batch::undo`] takes back.
+    pub fn mark(&self) -> BatchMark {
+        BatchMark { messages: self.records.len(), bytes: self.w.len() }
+    }
+
+    /// Takes back every message since `mark`.
+    pub fn undo(&mut self, mark: BatchMark) {
+        self.records.truncate(mark.messages);
+        self.w.truncate(mark.bytes);
     }
 
     /// Empties it and keeps its room.

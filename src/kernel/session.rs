@@ -162,6 +162,25 @@ impl Session {
         )
     }
 
+    /// Sets the counters (and quotas) of a rule to nought in place, without a transaction; false if the kernel (before 6.2) cannot.
+    pub fn reset_rule(&mut self, family: Family, table: &[u8], chain: &[u8], handle: u64) -> Result<bool, Error> {
+        let got = self.get(
+            nft(NFT_MSG_GETRULE_RESET),
+            family.nfproto(),
+            |w| {
+                w.text(NFTA_RULE_TABLE, table);
+                w.text(NFTA_RULE_CHAIN, chain);
+                w.u64(NFTA_RULE_HANDLE, handle);
+            },
+            |_| Ok(()),
+        );
+        match got {
+            Ok(_) => Ok(true),
+            Err(Error::Netlink(EINVAL | EOPNOTSUPP)) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Whether the kernel has this revision of an xt match or, with `target`, target.
     pub fn supports(&mut self, name: &str, revision: u32, target: bool, family: Family) -> Result<bool, Error> {
         let ty = (NFNL_SUBSYS_NFT_COMPAT << 8) | NFNL_MSG_COMPAT_GET;
