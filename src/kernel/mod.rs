@@ -7,6 +7,7 @@ pub mod batch;
 mod dump;
 pub mod error;
 pub mod inject;
+pub mod names;
 pub mod netns;
 pub mod rtnl;
 pub mod session;
