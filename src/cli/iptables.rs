@@ -83,9 +83,6 @@ fn list(session: &mut Session, request: &Request<'_>, columns: bool, command: &C
         names: request.names,
     };
     let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
-    if command.verbose > 1 && columns {
-        super::show::debug(session, request, &mut io.out)?;
-    }
     show(session, request, form, &mut io.out)?;
     Ok(())
 }

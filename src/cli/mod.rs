@@ -100,7 +100,7 @@ impl DropIn {
 
     fn run(self, program: Program<'_>, args: &[OsString]) -> u8 {
         let mut io = Streams::of_process();
-        let names = SystemNames::new();
+        let names = SystemNames::default();
         let args: Vec<&[u8]> = args.iter().map(|a| a.as_bytes()).collect();
         let code = match self {
             Self::Iptables(family) => iptables::run(program, family, &names, &args, &mut io),
@@ -196,12 +196,12 @@ fn missing_extensions(
         return Ok(missing);
     }
     let target = match &body.action {
-        Action::Target(target) => Some((target.spec(), true)),
+        Action::Target(target) => Some((target.spec(), target.revision(family), true)),
         _ => None,
     };
-    let specs = body.matches.iter().map(|m| (m.spec(), false)).chain(target);
-    for (spec, is_target) in specs {
-        if !session.supports(spec.wire, spec.revision(family), is_target, family)? {
+    let matches = body.matches.iter().map(|m| (m.spec(), m.revision(family), false));
+    for (spec, revision, is_target) in matches.chain(target) {
+        if !session.supports(spec.wire, revision, is_target, family)? {
             missing.push(spec.wire.to_owned());
         }
     }

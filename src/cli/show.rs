@@ -104,9 +104,6 @@ fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut
     let mut listed: Vec<Listed<'_>> = Vec::new();
     for builtin in own {
         let kernel = kernel_chains.iter().find(|k| is_builtin(builtin, k));
-        if matches!(form, Form::Save(_)) && kernel.is_none() && !kernel_chains.is_empty() {
-            continue;
-        }
         listed.push(Listed { name: builtin.name, builtin: Some(builtin), kernel });
     }
     let users = listed.len();
