@@ -91,7 +91,9 @@ fn print(failure: &Failure, number: Option<u32>, line: &str, place: Option<std::
     };
     let group = match &place {
         Some(_) => [Level::HELP.primary_title(&advice).element(snippet(number, line, place, ""))],
-        None if number.is_some() => [Level::HELP.primary_title(&advice).element(snippet(number, line, Some(0..line.len()), ""))],
+        None if number.is_some() => {
+            [Level::HELP.primary_title(&advice).element(snippet(number, line, Some(0..line.len()), ""))]
+        }
         None => {
             writeln!(io.err, "help: {advice}");
             return;

@@ -52,7 +52,9 @@ impl From<CommitError> for Failure {
     fn from(e: CommitError) -> Self {
         match e {
             CommitError::Stale => Self::Stale,
-            CommitError::Refused(refusals) | CommitError::Overrun(refusals) => Self::Refused { refusals, missing: Vec::new() },
+            CommitError::Refused(refusals) | CommitError::Overrun(refusals) => {
+                Self::Refused { refusals, missing: Vec::new() }
+            }
             CommitError::Kernel(e) => Self::Kernel(e),
         }
     }
@@ -144,9 +146,9 @@ impl Failure {
             Self::Kernel(kernel::Error::PermissionDenied) => {
                 Some("this needs CAP_NET_ADMIN: run it with sudo, or try it out with `oxtables sandbox`".into())
             }
-            Self::Kernel(kernel::Error::NoNfTables) => {
-                Some("the kernel needs CONFIG_NF_TABLES and CONFIG_NFT_COMPAT (modules nf_tables and nft_compat)".into())
-            }
+            Self::Kernel(kernel::Error::NoNfTables) => Some(
+                "the kernel needs CONFIG_NF_TABLES and CONFIG_NFT_COMPAT (modules nf_tables and nft_compat)".into(),
+            ),
             _ => None,
         }
     }
@@ -173,7 +175,9 @@ fn print_refusals(refusals: &[Refusal], missing: &[String], prefix: &str, restor
 
 fn advice_on(refusal: &Refusal, missing: &[String]) -> String {
     if let Some(name) = missing.first() {
-        return format!("this kernel has no xt extension {name}: load module xt_{name} or enable its option in the kernel");
+        return format!(
+            "this kernel has no xt extension {name}: load module xt_{name} or enable its option in the kernel"
+        );
     }
     if let Some(message) = refusal.message.as_deref().filter(|m| !m.is_empty()) {
         return format!("the kernel says: {}", String::from_utf8_lossy(message));

@@ -72,7 +72,13 @@ fn execute(program: Program<'_>, cx: &Context<'_>, command: &mut Command, io: &m
 }
 
 /// Shows what `-L` or `-S` asks for.
-fn list(session: &mut Session, request: &Request<'_>, columns: bool, command: &Command, io: &mut Streams) -> Result<(), Failure> {
+fn list(
+    session: &mut Session,
+    request: &Request<'_>,
+    columns: bool,
+    command: &Command,
+    io: &mut Streams,
+) -> Result<(), Failure> {
     warn_of_legacy(request.family, "iptables-legacy", io);
     let style = Style {
         family: request.family,
@@ -98,7 +104,13 @@ pub(super) fn check_table(command: &Command) -> Result<Vec<u8>, Failure> {
 }
 
 /// Plans, sends, and plans again as long as other programs get in between.
-fn change(session: &mut Session, cx: &Context<'_>, table: &[u8], command: &mut Command, io: &mut Streams) -> Result<(), Failure> {
+fn change(
+    session: &mut Session,
+    cx: &Context<'_>,
+    table: &[u8],
+    command: &mut Command,
+    io: &mut Streams,
+) -> Result<(), Failure> {
     let (mut ids, mut pinned) = (false, false);
     for _ in 0..ATTEMPTS {
         let mut out = Out::new();
@@ -117,7 +129,9 @@ fn change(session: &mut Session, cx: &Context<'_>, table: &[u8], command: &mut C
             Err(Failure::Stale) => pinned = true,
             Err(Failure::NeedIds) => ids = true,
             // A chain that was there when we looked may be gone: look again under one generation before we believe it.
-            Err(Failure::Refused { refusals, .. }) if sent_unpinned && refusals.iter().any(|r| errno_text(r.errno) == "No such file or directory") => {
+            Err(Failure::Refused { refusals, .. })
+                if sent_unpinned && refusals.iter().any(|r| errno_text(r.errno) == "No such file or directory") =>
+            {
                 pinned = true;
             }
             Err(Failure::Refused { refusals, .. }) => {

@@ -39,7 +39,9 @@ pub fn read<'a>(
                     } else if values.contains(letter) {
                         let value = if rest.is_empty() { words.next() } else { Some(rest) };
                         if value.is_none() {
-                            return Err(format!("option requires an argument -- '{}'", char::from(*letter)).into_bytes());
+                            return Err(
+                                format!("option requires an argument -- '{}'", char::from(*letter)).into_bytes()
+                            );
                         }
                         found.push(Found { letter: *letter, value });
                         break;

@@ -295,9 +295,9 @@ impl<'a> Run<'a> {
             return Err(malformed(exit::USAGE, format!("line {number} policy invalid")));
         };
         let counters = match (self.options.counters, fields.next()) {
-            (true, Some(text)) => bracketed(text).map(|(c, _)| c).ok_or_else(|| {
-                Error::usage([b"invalid policy counters for chain '", chain, b"'"].concat())
-            })?,
+            (true, Some(text)) => bracketed(text)
+                .map(|(c, _)| c)
+                .ok_or_else(|| Error::usage([b"invalid policy counters for chain '", chain, b"'"].concat()))?,
             _ => Counters::default(),
         };
         if is_builtin {
@@ -312,7 +312,13 @@ impl<'a> Run<'a> {
         tx.declare_chain(table, chain)
     }
 
-    fn command_line(&mut self, tx: &mut Transaction<'_>, table: &[u8], line: &[u8], number: u32) -> Result<(), Failure> {
+    fn command_line(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        table: &[u8],
+        line: &[u8],
+        number: u32,
+    ) -> Result<(), Failure> {
         let (line_counters, rest) = match line {
             [b'[', ..] => {
                 let close = line.iter().position(|b| *b == b']');

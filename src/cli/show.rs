@@ -108,7 +108,11 @@ fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut
     }
     let users = listed.len();
     let is_user = |k: &&kernel::Chain| k.base.is_none();
-    listed.extend(kernel_chains.iter().filter(is_user).map(|k| Listed { name: &k.name, builtin: None, kernel: Some(k) }));
+    listed.extend(kernel_chains.iter().filter(is_user).map(|k| Listed {
+        name: &k.name,
+        builtin: None,
+        kernel: Some(k),
+    }));
     if let Some(users) = listed.get_mut(users..) {
         users.sort_by(|a, b| a.name.cmp(b.name));
     }
@@ -288,7 +292,12 @@ fn print_rule(
 }
 
 /// A base chain that is not iptables': its rules as comment lines.
-fn foreign_chain(session: &mut Session, request: &Request<'_>, k: &kernel::Chain, out: &mut Out) -> Result<(), Failure> {
+fn foreign_chain(
+    session: &mut Session,
+    request: &Request<'_>,
+    k: &kernel::Chain,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let base = k.base.as_ref();
     out.str("# chain ");
     out.bytes(&k.name);

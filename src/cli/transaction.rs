@@ -2,9 +2,9 @@
 //!
 //! Never prints, never commits by itself. Positions depend on what was read, so such a batch carries the generation that was read under.
 
+use super::exit;
 use super::failure::{BAD_RULE, Failure, NO_CHAIN};
 use super::view::{ChainView, Slot, SlotBody, View};
-use super::exit;
 use crate::compile::raise::{Raised, Raiser};
 use crate::ext::{Action, Body};
 use crate::kernel::{Batch, Event, OpKind, RulePlace, Session};
@@ -118,7 +118,10 @@ impl<'s> Transaction<'s> {
             return Ok(());
         }
         let text = [b"Chain '", to, b"' does not exist"].concat();
-        let advice = format!("there is no target and no chain of that name in table {}; -N makes a chain", String::from_utf8_lossy(table));
+        let advice = format!(
+            "there is no target and no chain of that name in table {}; -N makes a chain",
+            String::from_utf8_lossy(table)
+        );
         Err(crate::text::Error::usage(text).advise(advice).into())
     }
 
@@ -135,7 +138,11 @@ impl<'s> Transaction<'s> {
             body.encode(family, counters.packets, counters.bytes, x);
         });
         let handle = if let RulePlace::Replace(handle) = place { Some(handle) } else { None };
-        Slot { handle, id: if self.ids && handle.is_none() { self.next_id } else { 0 }, body: SlotBody::Message(message) }
+        Slot {
+            handle,
+            id: if self.ids && handle.is_none() { self.next_id } else { 0 },
+            body: SlotBody::Message(message),
+        }
     }
 
     /// `-A`.
@@ -392,11 +399,13 @@ impl<'s> Transaction<'s> {
         let view = self.view.complete(self.session, self.family, table)?;
         let idle = |c: &ChainView| {
             let kernel = c.kernel.as_ref();
-            c.builtin.is_some() && kernel.is_some_and(|k| k.uses == 0 && k.base.as_ref().is_some_and(|b| b.policy == accept))
+            c.builtin.is_some()
+                && kernel.is_some_and(|k| k.uses == 0 && k.base.as_ref().is_some_and(|b| b.policy == accept))
         };
         let user = |c: &ChainView| c.builtin.is_none() && !c.is_foreign();
         let users: Vec<Vec<u8>> = view.chains().filter(|(_, c)| user(c)).map(|(n, _)| n.clone()).collect();
-        let idle: Vec<Vec<u8>> = view.chains().filter(|(_, c)| idle(c) && c.tail_is_empty()).map(|(n, _)| n.clone()).collect();
+        let idle: Vec<Vec<u8>> =
+            view.chains().filter(|(_, c)| idle(c) && c.tail_is_empty()).map(|(n, _)| n.clone()).collect();
         for name in users.iter().chain(&idle) {
             self.batch.delete_chain(table, name);
             self.view.table(table).remove(name);

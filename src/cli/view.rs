@@ -234,7 +234,12 @@ impl View {
     }
 
     /// Reads every chain of a table.
-    pub fn complete(&mut self, session: &mut Session, family: Family, table: &[u8]) -> Result<&mut TableView, kernel::Error> {
+    pub fn complete(
+        &mut self,
+        session: &mut Session,
+        family: Family,
+        table: &[u8],
+    ) -> Result<&mut TableView, kernel::Error> {
         if !self.table(table).complete {
             let chains = session.chains(family, Some(table))?;
             let view = self.table(table);

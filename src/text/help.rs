@@ -13,5 +13,8 @@ pub fn iptables(program: &str, _family: Family, extensions: &[&'static Spec], ou
 
 /// The help of iptables-restore and ip6tables-restore.
 pub fn restore(program: &str, out: &mut Out) {
-    writeln!(out, "Usage: {program} [-c] [-v] [-V] [-t] [-h] [-n] [-T table] [-M command] [-w [seconds]] [-W microseconds] [file]");
+    writeln!(
+        out,
+        "Usage: {program} [-c] [-v] [-V] [-t] [-h] [-n] [-T table] [-M command] [-w [seconds]] [-W microseconds] [file]"
+    );
 }
