@@ -10,6 +10,7 @@ pub mod ext;
 pub mod kernel;
 pub mod model;
 pub mod packet;
+pub mod sim;
 pub mod text;
 pub mod types;
 pub mod wire;

@@ -96,7 +96,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn other(what: impl std::fmt::Display, error: &io::Error) -> Self {
+    pub(super) fn other(what: impl std::fmt::Display, error: &io::Error) -> Self {
         Self { text: format!("{what}: {error}"), code: exit::OTHER }
     }
 }

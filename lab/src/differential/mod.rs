@@ -28,19 +28,16 @@ pub enum Kind {
     Restore,
     /// Forms of listing.
     Listing,
-    /// Lines of whole rulesets, as they are and with values broken.
-    Corpus,
 }
 
 impl Kind {
     /// All kinds with their names on the command line.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 5] = [
         ("rules", Self::Rules),
         ("mutations", Self::Mutations),
         ("wrong", Self::Wrong),
         ("restore", Self::Restore),
         ("listing", Self::Listing),
-        ("corpus", Self::Corpus),
     ];
 
     /// How many items (rules, commands, files) one batch holds.
@@ -49,7 +46,6 @@ impl Kind {
         match self {
             Self::Rules => 150,
             Self::Mutations | Self::Listing => 50,
-            Self::Corpus => 80,
             Self::Wrong => 100,
             Self::Restore => 25,
         }
@@ -98,7 +94,6 @@ impl<'r> Worker<'r> {
             Kind::Wrong => self.wrong(&mut random, v6),
             Kind::Restore => self.restores(&mut random, v6),
             Kind::Listing => self.listings(&mut random, v6),
-            Kind::Corpus => self.corpus(&mut random),
         }
     }
 

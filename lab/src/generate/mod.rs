@@ -3,7 +3,6 @@
 //! Everything follows from the generator's seed, so a failure is repeated by its seed alone.
 
 pub mod commands;
-pub mod corpus;
 pub mod mutate;
 pub mod options;
 pub mod specs;
@@ -32,9 +31,9 @@ pub struct Rule {
     /// True for IPv6.
     pub v6: bool,
     /// The table.
-    pub table: String,
+    pub table: &'static str,
     /// The chain.
-    pub chain: String,
+    pub chain: &'static str,
     /// The words behind `-A CHAIN`.
     pub words: Vec<Vec<u8>>,
 }
@@ -47,7 +46,7 @@ impl Rule {
         let mut parts = Parts { random, v6, table, chain, protocol: None, pieces: Vec::new() };
         parts.fill();
         let words = parts.assemble();
-        Self { v6, table: table.to_owned(), chain: chain.to_owned(), words }
+        Self { v6, table, chain, words }
     }
 
     /// How many rules of the kernel this becomes: one for each pair of a source and a destination.
