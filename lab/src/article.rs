@@ -63,7 +63,8 @@ fn without_table(mut call: Call) -> Call {
 }
 
 /// Splits a line into words at blanks, double quotes removed; inside them a backslash takes the next letter as it is.
-fn split(line: &str) -> Vec<String> {
+#[must_use]
+pub fn split(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut open) = (Vec::new(), String::new(), false, false);
     let mut letters = line.chars();
     while let Some(letter) = letters.next() {

@@ -5,32 +5,20 @@
 
 #![expect(clippy::print_stdout, reason = "a test that says what it measured")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lab::compare::{Difference, Findings, What, outcomes, parting, texts};
+use lab::generate::corpus::{files, is_v6};
 use lab::oracle::{Call, Programs};
 use lab::root::test_as_root;
 use lab::side::Pair;
 
 const AS_ROOT: &str = env!("CARGO_BIN_EXE_lab-as-root");
 
-fn files() -> Vec<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/rulesets");
-    let more = std::env::var_os("OXTABLES_CORPUS").map(PathBuf::from);
-    let list =
-        |directory: PathBuf| std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = list(own)
-        .chain(more.into_iter().flat_map(list))
-        .filter(|path| path.extension().is_some_and(|e| e == "rules"))
-        .collect();
-    files.sort();
-    files
-}
-
 /// Restores and saves a file in every pairing of programs and compares with stock alone.
 fn check(pair: &mut Pair, path: &Path) -> Vec<Difference> {
     let name = path.display().to_string();
-    let v6 = name.contains("ip6") || name.contains("rules.v6");
+    let v6 = is_v6(path);
     let [restore, save] =
         if v6 { ["ip6tables-restore", "ip6tables-save"] } else { ["iptables-restore", "iptables-save"] };
     pair.flush().expect("flush");

@@ -1,23 +1,225 @@
 //! The front ends: which one a call means, by the name it was called by or by its first word.
+//!
+//! Only here, in `kernel` and in nothing below is the operating system touched: files, terminals, arguments, exit codes.
 
+mod date;
 pub mod demo;
+pub mod exit;
+mod explain;
+mod failure;
+mod iptables;
+mod plain_getopt;
+mod restore;
 pub mod sandbox;
+mod save;
+mod show;
+mod transaction;
+mod view;
+mod zero;
 
+pub use failure::{Failure, Program};
+pub use restore::restore_text;
+pub use show::{Form, Request, show};
+
+use crate::ext::{Action, Body};
+use crate::kernel::names::SystemNames;
+use crate::kernel::{Refusal, Session, errno_text};
+use crate::types::{Family, Out};
 use std::env;
-use std::ffi::OsString;
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
+
+/// The version of iptables that the drop-in names claim to be: clients parse it.
+pub const STOCK_VERSION: &str = "1.8.9";
+
+/// What a front end prints, kept until it ends.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// Standard output.
+    pub out: Out,
+    /// Standard error.
+    pub err: Out,
+    /// Whether people read standard error, so that errors are explained.
+    pub explain: bool,
+}
+
+impl Streams {
+    /// Empty streams; explanations if standard error is a terminal, or as `OXTABLES_EXPLAIN` says.
+    fn of_process() -> Self {
+        let explain = match env::var_os("OXTABLES_EXPLAIN") {
+            Some(value) if value == "always" => true,
+            Some(value) if value == "never" => false,
+            _ => io::stderr().is_terminal(),
+        };
+        Self { explain, ..Self::default() }
+    }
+
+    /// Writes everything out. A reader that has gone away is no failure.
+    fn flush(&self) {
+        let _ = io::stderr().write_all(self.err.as_bytes());
+        let _ = io::stdout().write_all(self.out.as_bytes()).and_then(|()| io::stdout().flush());
+    }
+}
+
+/// The drop-in front ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DropIn {
+    Iptables(Family),
+    Save(Family),
+    Restore(Family),
+}
+
+impl DropIn {
+    /// The front end of a name: the plain one, with `-nft` inside, or the short names of the multi-call binary.
+    fn of_name(name: &str) -> Option<Self> {
+        let (family, rest) = if let Some(rest) = name.strip_prefix("ip6tables") {
+            (Family::V6, rest)
+        } else if let Some(rest) = name.strip_prefix("iptables") {
+            (Family::V4, rest)
+        } else {
+            return Some(match name {
+                "main4" => Self::Iptables(Family::V4),
+                "main6" => Self::Iptables(Family::V6),
+                "save4" => Self::Save(Family::V4),
+                "save6" => Self::Save(Family::V6),
+                "restore4" => Self::Restore(Family::V4),
+                "restore6" => Self::Restore(Family::V6),
+                _ => return None,
+            });
+        };
+        match rest.strip_prefix("-nft").unwrap_or(rest) {
+            "" => Some(Self::Iptables(family)),
+            "-save" => Some(Self::Save(family)),
+            "-restore" => Some(Self::Restore(family)),
+            _ => None,
+        }
+    }
+
+    fn run(self, program: Program<'_>, args: &[OsString]) -> u8 {
+        let mut io = Streams::of_process();
+        let names = SystemNames::default();
+        let args: Vec<&[u8]> = args.iter().map(|a| a.as_bytes()).collect();
+        let code = match self {
+            Self::Iptables(family) => iptables::run(program, family, &names, &args, &mut io),
+            Self::Save(family) => save::run(program, family, &names, &args, &mut io),
+            Self::Restore(family) => restore::run(program, family, &names, &args, &mut io),
+        };
+        io.flush();
+        code
+    }
+}
 
 /// Runs the front end that the process was called for.
 pub fn main() -> ExitCode {
-    let words: Vec<OsString> = env::args_os().skip(1).collect();
-    let code = match words.split_first() {
-        Some((verb, rest)) if verb == "sandbox" => sandbox::run(rest),
-        Some((verb, rest)) if verb == "demo" => demo::run(rest),
-        _ => {
-            let _ = writeln!(io::stderr(), "ERROR: No valid subcommand given.");
-            1
+    let words: Vec<OsString> = env::args_os().collect();
+    let called = words.first().map(|w| base_name(w)).unwrap_or_default();
+    let args = words.get(1..).unwrap_or_default();
+    if let Some(front_end) = DropIn::of_name(&called) {
+        return ExitCode::from(front_end.run(Program { name: &called }, args));
+    }
+    let Some((verb, rest)) = args.split_first() else { return ExitCode::from(no_verb(None)) };
+    let verb = verb.to_string_lossy();
+    if let Some(front_end) = DropIn::of_name(&verb) {
+        return ExitCode::from(front_end.run(Program { name: &verb }, rest));
+    }
+    ExitCode::from(match &*verb {
+        "demo" => demo::run(rest),
+        "sandbox" => sandbox::run(rest),
+        "--version" | "-V" => {
+            let mut io = Streams::default();
+            writeln!(io.out, "oxtables {}", env!("CARGO_PKG_VERSION"));
+            io.flush();
+            exit::OK
         }
+        "--help" | "-h" | "help" => {
+            let mut io = Streams::default();
+            io.out.str(VERBS);
+            io.flush();
+            exit::OK
+        }
+        other => no_verb(Some(other)),
+    })
+}
+
+const VERBS: &str = "\
+oxtables: iptables on nf_tables
+
+usage: oxtables VERB …
+
+  demo                         a small network, a firewall in the kernel, real packets
+  sandbox [FILE …] [-- COMMAND …]
+                               a shell or a command in a network of its own, with these rules
+  iptables …, ip6tables …      the drop-in commands, as under their own names
+  iptables-save, iptables-restore, ip6tables-save, ip6tables-restore
+
+Called by one of those names (a link will do), it is that program.
+";
+
+fn no_verb(verb: Option<&str>) -> u8 {
+    let mut io = Streams::default();
+    match verb {
+        Some(verb) => writeln!(io.err, "oxtables: there is no verb '{verb}'"),
+        None => writeln!(io.err, "ERROR: No valid subcommand given."),
+    }
+    io.err.str(VERBS);
+    io.flush();
+    exit::OTHER
+}
+
+fn base_name(path: &OsStr) -> String {
+    Path::new(path).file_name().unwrap_or(path).to_string_lossy().into_owned()
+}
+
+/// Says on standard error that rules of the old xtables kernel interface are there, as stock does before a listing.
+fn warn_of_legacy(family: Family, program: &str, io: &mut Streams) {
+    let path = match family {
+        Family::V4 => "/proc/net/ip_tables_names",
+        Family::V6 => "/proc/net/ip6_tables_names",
     };
-    ExitCode::from(code)
+    if fs::read(path).is_ok_and(|names| !names.is_empty()) {
+        let program = if family == Family::V6 { program.replacen("ip", "ip6", 1) } else { program.to_owned() };
+        writeln!(io.err, "# Warning: {program} tables present, use {program} to see them");
+    }
+}
+
+/// The xt extensions of a refused rule that the running kernel does not have.
+fn missing_extensions(
+    session: &mut Session,
+    family: Family,
+    body: &Body,
+    refusals: &[Refusal],
+) -> Result<Vec<String>, Failure> {
+    let mut missing = Vec::new();
+    if !refusals.iter().any(|r| errno_text(r.errno) == "No such file or directory") {
+        return Ok(missing);
+    }
+    let target = match &body.action {
+        Action::Target(target) => Some((target.spec(), target.revision(family), true)),
+        _ => None,
+    };
+    let matches = body.matches.iter().map(|m| (m.spec(), m.revision(family), false));
+    for (spec, revision, is_target) in matches.chain(target) {
+        if !session.supports(spec.wire, revision, is_target, family)? {
+            missing.push(spec.wire.to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+fn write_file(path: &[u8], text: &[u8]) -> io::Result<()> {
+    fs::write(OsStr::from_bytes(path), text)
+}
+
+fn read_file(path: &[u8]) -> io::Result<Vec<u8>> {
+    fs::read(OsStr::from_bytes(path))
+}
+
+fn read_stdin() -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    io::stdin().lock().read_to_end(&mut text)?;
+    Ok(text)
 }

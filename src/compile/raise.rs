@@ -40,6 +40,7 @@ impl Raiser {
             body: Body::default(),
             counters: Counters::default(),
             barrier: None,
+            protocols: None,
             exact: true,
         };
         let mut fold = Fold::new();
@@ -53,7 +54,8 @@ impl Raiser {
         if let Some(comment) = userdata.and_then(comment_of) {
             rule.comment(comment);
         }
-        let Raising { body, counters, exact, .. } = rule;
+        let exact = rule.exact && rule.protocol_fits();
+        let Raising { body, counters, .. } = rule;
         if exact { Raised::Rule(body, counters) } else { Raised::Opaque(counters) }
     }
 }
@@ -66,6 +68,8 @@ struct Raising<'s> {
     counters: Counters,
     /// How many matches there were when one that may have side effects was read.
     barrier: Option<usize>,
+    /// The protocols that an xt match insists on.
+    protocols: Option<&'static [u8]>,
     /// False as soon as something was met that the rule cannot say.
     exact: bool,
 }
@@ -113,6 +117,10 @@ impl Raising<'_> {
 
     fn xt_match(&mut self, name: &[u8], revision: u32, info: &[u8]) -> bool {
         let Some(m) = Match::decode(name, revision, info, self.family, self.scratch) else { return false };
+        let protocols = m.spec().implied_by;
+        if !protocols.is_empty() && *self.protocols.get_or_insert(protocols) != protocols {
+            return false;
+        }
         self.body.matches.push(m);
         self.barrier = Some(self.body.matches.len());
         true
@@ -131,9 +139,19 @@ impl Raising<'_> {
             Verdict::Return => Action::Return,
             Verdict::Jump(chain) if is_word(chain) => Action::Jump(chain.into()),
             Verdict::Goto(chain) if is_word(chain) => Action::Goto(chain.into()),
-            Verdict::Jump(_) | Verdict::Goto(_) | Verdict::Continue | Verdict::Other(_) => return false,
+            // The verdict that every rule begins with: nothing happens.
+            Verdict::Continue => return true,
+            Verdict::Jump(_) | Verdict::Goto(_) | Verdict::Other(_) => return false,
         };
         true
+    }
+
+    /// The kernel knows for itself for which protocol an xt match was made (`NFTA_RULE_COMPAT`, which it does not show); a rule that does
+    /// not also test it cannot be said.
+    fn protocol_fits(&self) -> bool {
+        self.protocols.is_none_or(
+            |protocols| matches!(self.body.base.protocol, Some((protocol, false)) if protocols.contains(&protocol)),
+        )
     }
 
     fn comment(&mut self, _text: &[u8]) {

@@ -12,7 +12,7 @@
 
 use super::PrintCx;
 use crate::packet::Packet;
-use crate::types::{Family, IfacePattern, Network, Out, Tri, builtin_protocol_name};
+use crate::types::{Family, IFNAMSIZ, IfacePattern, Network, Out, Tri, builtin_protocol_name};
 use crate::wire::ExprWriter;
 use crate::wire::cond::{Cond, Data, Field, Test};
 use crate::wire::consts::*;
@@ -235,7 +235,8 @@ fn raise_iface(slot: &mut Option<(IfacePattern, bool)>, cond: &Cond) -> bool {
 fn iface_of(data: &Data, not: bool) -> Option<(IfacePattern, bool)> {
     let bytes = data.as_bytes();
     let Some(end) = bytes.iter().position(|b| *b == 0) else {
-        return IfacePattern::prefix(bytes).map(|p| (p, not));
+        // With its `+` it must still be short enough for `-i`.
+        return IfacePattern::prefix(bytes).filter(|p| p.name().len() + 1 < IFNAMSIZ).map(|p| (p, not));
     };
     let (name, rest) = bytes.split_at(end);
     if rest.iter().any(|b| *b != 0) {
@@ -244,7 +245,9 @@ fn iface_of(data: &Data, not: bool) -> Option<(IfacePattern, bool)> {
     if name == NO_INTERFACE {
         return IfacePattern::prefix(b"").map(|any| (any, !not));
     }
-    IfacePattern::exact(name).map(|p| (p, not))
+    // `-i eth+` would mean every name that begins with `eth`.
+    let sayable = !name.is_empty() && !name.ends_with(b"+");
+    if sayable { IfacePattern::exact(name).map(|p| (p, not)) } else { None }
 }
 
 fn write_address(x: &mut ExprWriter<'_>, offset: u32, address: Option<&(Network, bool)>) {
@@ -287,6 +290,7 @@ fn raise_address(slot: &mut Option<(Network, bool)>, cond: &Cond, family: Family
         }
         Family::V6 => IpAddr::from(o),
     };
-    *slot = Network::new(ip(addr), ip(mask)).map(|net| (net, not));
+    // A mask of nothing: always true or, negated, never; it cannot be written (see the file's head).
+    *slot = Network::new(ip(addr), ip(mask)).filter(|_| mask != [0; 16]).map(|net| (net, not));
     slot.is_some()
 }

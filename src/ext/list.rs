@@ -47,6 +47,13 @@ macro_rules! extensions {
                 }
             }
 
+            /// The revision of its xt struct that stock writes.
+            pub fn revision(&self, family: Family) -> u32 {
+                match self {
+                    $(Self::$variant(_) => <$($path)::+ as Extension>::revision(family),)*
+                }
+            }
+
             /// Takes one option (see [`options::give`]).
             pub fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError> {
                 match self {

@@ -148,6 +148,7 @@ pub trait MatchExt: Extension {
     }
 
     /// Claims a native condition or expression found in the kernel: adds to `body` what it means and says true, or leaves `body` alone.
+    /// It may complete the *last* match of `body` instead of adding one, never an earlier one: what stands between may have side effects.
     fn raise(_item: &Item<'_>, _body: &mut Body) -> bool {
         false
     }

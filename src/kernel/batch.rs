@@ -191,15 +191,36 @@ pub struct Batch {
     names: Interner,
     line: u32,
     rule_id: Option<u32>,
+    /// Indices of rules over [`LISTABLE_MAX`].
+    unlistable: Vec<usize>,
+}
+
+/// How far a batch had got.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchMark {
+    messages: usize,
+    bytes: usize,
 }
 
 /// The sequence number of the first message.
 const FIRST_SEQ: u32 = 2;
 
+/// The longest message in bytes that may make a rule. The kernel takes longer ones, but a dump ends in silence before a rule that does not
+/// fit one of its buffers (32,448 bytes, tried on 6.18), and a dumped rule is longer than what made it: handles, `NFTA_BITWISE_OP`.
+const LISTABLE_MAX: usize = 31 * 1024;
+
 impl Batch {
     /// An empty batch for a family's tables.
     pub fn new(family: Family) -> Self {
-        Self { family, w: Writer::new(), records: Vec::new(), names: Interner::default(), line: 0, rule_id: None }
+        Self {
+            family,
+            w: Writer::new(),
+            records: Vec::new(),
+            names: Interner::default(),
+            line: 0,
+            rule_id: None,
+            unlistable: Vec::new(),
+        }
     }
 
     /// The family whose tables it changes.
@@ -237,6 +258,17 @@ impl Batch {
         self.rule_id = Some(id);
     }
 
+    /// The place up to which [`Batch::undo`] takes back.
+    pub fn mark(&self) -> BatchMark {
+        BatchMark { messages: self.records.len(), bytes: self.w.len() }
+    }
+
+    /// Takes back every message since `mark`.
+    pub fn undo(&mut self, mark: BatchMark) {
+        self.records.truncate(mark.messages);
+        self.w.truncate(mark.bytes);
+    }
+
     /// Empties it and keeps its room.
     pub fn clear(&mut self) {
         self.w.clear();
@@ -244,6 +276,7 @@ impl Batch {
         self.names = Interner::default();
         self.line = 0;
         self.rule_id = None;
+        self.unlistable.clear();
     }
 
     /// The operation of message `i`.
@@ -256,6 +289,11 @@ impl Batch {
             WhatKind::RuleIn => What::RuleIn(name),
         };
         Some(Op { line: record.line, kind: record.kind, what })
+    }
+
+    /// The operations whose rules are so large that no program could list them, and with them the rest of their chain.
+    pub fn unlistable(&self) -> impl Iterator<Item = Op> {
+        self.unlistable.iter().filter_map(|i| self.op(*i))
     }
 
     /// The operation that a sequence number stands for.
@@ -398,6 +436,7 @@ impl Batch {
             RulePlace::First | RulePlace::Before(_) | RulePlace::BeforeId(_) => (NLM_F_CREATE, OpKind::RuleInsert),
             RulePlace::Replace(_) => (NLM_F_CREATE | NLM_F_REPLACE, OpKind::RuleReplace),
         };
+        let start = self.w.len();
         let m = self.begin(NFT_MSG_NEWRULE, flags, kind, WhatKind::RuleIn, chain);
         let w = &mut self.w;
         w.text(NFTA_RULE_TABLE, table);
@@ -426,6 +465,9 @@ impl Batch {
             w.u32(NFTA_RULE_ID, id);
         }
         w.end(m);
+        if w.len() - start > LISTABLE_MAX {
+            self.unlistable.push(self.records.len() - 1);
+        }
     }
 
     /// Deletes the rule with this handle.

@@ -46,7 +46,7 @@ impl Session {
                 w.text(NFTA_CHAIN_TABLE, table);
             }
         };
-        // Kernels before 6.? list the chains of all tables whatever they are asked for.
+        // The kernel may list the chains of all tables whatever it is asked for.
         self.list(NFT_MSG_GETCHAIN, family, filter, |attrs| {
             let chain = ChainMsg::decode(attrs)?;
             Ok(table.is_none_or(|t| t == chain.table).then(|| Chain::from_msg(&chain)))
@@ -135,6 +135,7 @@ impl Session {
         each: &mut dyn FnMut(Part<'_>) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
         loop {
+            self.prime()?;
             let seq = self.ask(nft(message), NLM_F_DUMP, family.nfproto(), &filter)?;
             // Until its end has been read, the dump occupies the socket.
             self.abandoned = true;

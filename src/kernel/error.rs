@@ -70,6 +70,7 @@ pub(super) const EINTR: i32 = rustix::io::Errno::INTR.raw_os_error();
 pub(super) const EAGAIN: i32 = rustix::io::Errno::AGAIN.raw_os_error();
 pub(super) const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
 pub(super) const ERANGE: i32 = rustix::io::Errno::RANGE.raw_os_error();
+pub(super) const EMSGSIZE: i32 = rustix::io::Errno::MSGSIZE.raw_os_error();
 pub(super) const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
 pub(super) const EOPNOTSUPP: i32 = rustix::io::Errno::OPNOTSUPP.raw_os_error();
 pub(super) const EPROTONOSUPPORT: i32 = rustix::io::Errno::PROTONOSUPPORT.raw_os_error();
@@ -86,6 +87,14 @@ pub struct Refusal {
     pub errno: i32,
     /// The kernel's extended ack, if it gave one.
     pub message: Option<Vec<u8>>,
+}
+
+impl Refusal {
+    /// We refuse ourselves what the kernel would take and then never show again.
+    pub(super) fn unlistable(op: Op) -> Self {
+        let message = Some(b"the rule is larger than the kernel can list".to_vec());
+        Self { op, errno: EMSGSIZE, message }
+    }
 }
 
 /// A batch that was not applied; the ruleset is as before.

@@ -8,6 +8,7 @@ mod dump;
 pub mod error;
 pub mod inject;
 mod load;
+pub mod names;
 pub mod netns;
 pub mod rtnl;
 pub mod session;

@@ -79,6 +79,14 @@ impl Chain {
     }
 }
 
+impl Chain {
+    /// Whether these can be all of its rules. The kernel cuts a listing short in silence before a rule that does not fit its buffer
+    /// (32 KiB); in a base chain, which nothing can jump to, the number of rules tells.
+    pub fn can_have(&self, rules: u32) -> bool {
+        if self.base.is_some() { rules == self.uses } else { rules <= self.uses }
+    }
+}
+
 impl Table {
     pub(super) fn from_msg(m: &TableMsg<'_>) -> Self {
         Self { name: m.name.to_vec(), flags: m.flags, uses: m.uses }
@@ -95,6 +103,8 @@ pub struct Session {
     seq: u32,
     /// A dump was left half read: the socket is replaced before its next use.
     pub(super) abandoned: bool,
+    /// An answer was received on this socket, so the kernel knows that we take long ones (see [`Session::prime`]).
+    primed: bool,
 }
 
 fn open_socket() -> Result<Socket, Error> {
@@ -115,7 +125,7 @@ impl Session {
     pub fn open() -> Result<Self, Error> {
         let socket = open_socket()?;
         let buf = Vec::with_capacity(ANSWER_MAX);
-        Ok(Self { socket, buf, request: Writer::new(), seq: 0, abandoned: false })
+        Ok(Self { socket, buf, request: Writer::new(), seq: 0, abandoned: false, primed: false })
     }
 
     /// The id of the ruleset's generation; every commit of anybody changes it.
@@ -152,6 +162,25 @@ impl Session {
         )
     }
 
+    /// Sets the counters (and quotas) of a rule to nought in place, without a transaction; false if the kernel (before 6.2) cannot.
+    pub fn reset_rule(&mut self, family: Family, table: &[u8], chain: &[u8], handle: u64) -> Result<bool, Error> {
+        let got = self.get(
+            nft(NFT_MSG_GETRULE_RESET),
+            family.nfproto(),
+            |w| {
+                w.text(NFTA_RULE_TABLE, table);
+                w.text(NFTA_RULE_CHAIN, chain);
+                w.u64(NFTA_RULE_HANDLE, handle);
+            },
+            |_| Ok(()),
+        );
+        match got {
+            Ok(_) => Ok(true),
+            Err(Error::Netlink(EINVAL | EOPNOTSUPP)) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Whether the kernel has this revision of an xt match or, with `target`, target.
     pub fn supports(&mut self, name: &str, revision: u32, target: bool, family: Family) -> Result<bool, Error> {
         let ty = (NFNL_SUBSYS_NFT_COMPAT << 8) | NFNL_MSG_COMPAT_GET;
@@ -180,6 +209,10 @@ impl Session {
         }
         if batch.overflowed() || u32::try_from(batch.as_bytes().len()).is_err() {
             return Err(Error::TooLarge.into());
+        }
+        let unlistable: Vec<_> = batch.unlistable().map(Refusal::unlistable).collect();
+        if !unlistable.is_empty() {
+            return Err(CommitError::Refused(unlistable));
         }
         self.ready()?;
         let mut begin = Writer::new();
@@ -291,6 +324,17 @@ impl Session {
         if self.abandoned {
             self.socket = open_socket()?;
             self.abandoned = false;
+            self.primed = false;
+        }
+        Ok(())
+    }
+
+    /// Makes the kernel use long buffers for the dump to come. It takes their length from the longest answer that was received on the socket;
+    /// on a fresh one it would begin with a short buffer, and end the dump in silence before a rule that does not fit.
+    pub(super) fn prime(&mut self) -> Result<(), Error> {
+        self.ready()?;
+        if !self.primed {
+            self.generation()?;
         }
         Ok(())
     }
@@ -328,6 +372,7 @@ impl Session {
                 other => break other?,
             }
         };
+        self.primed = true;
         if len > self.buf.len() { Err(Error::Truncated(ANSWER_MAX)) } else { Ok(()) }
     }
 

@@ -84,8 +84,8 @@ pub enum CommandKind {
 pub struct Command {
     /// What it does.
     pub kind: CommandKind,
-    /// `-t`; empty if not given.
-    pub table: Vec<u8>,
+    /// `-t`, if given.
+    pub table: Option<Vec<u8>>,
     /// The rule of `-A -C -D -I -R`.
     pub rule: RuleSpec,
     /// How many `-v`.
@@ -147,7 +147,7 @@ struct Parser<'a, 'w> {
     rule: RuleSpec,
     source: Option<(&'a [u8], usize)>,
     destination: Option<(&'a [u8], usize)>,
-    table: Vec<u8>,
+    table: Option<Vec<u8>>,
     verbose: u32,
     wait: bool,
     wait_interval: bool,
@@ -169,7 +169,7 @@ impl<'a, 'w> Parser<'a, 'w> {
             rule: RuleSpec::default(),
             source: None,
             destination: None,
-            table: Vec::new(),
+            table: None,
             verbose: 0,
             wait: false,
             wait_interval: false,
@@ -297,7 +297,7 @@ impl<'a, 'w> Parser<'a, 'w> {
                 if self.cx.restore {
                     return Err(Error::usage("The -t option cannot be used in iptables-restore.\n"));
                 }
-                self.table = value.to_vec();
+                self.table = Some(value.to_vec());
             }
             b'm' => self.load_match(value)?,
             b'M' => {}

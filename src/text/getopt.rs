@@ -97,10 +97,8 @@ pub const LONG: &[(&str, u8)] = &[
 #[derive(Clone, Debug)]
 pub enum Token<'a> {
     /// A generic option by its short letter.
-    #[expect(missing_docs, reason = "the words say it")]
     Generic { letter: u8, value: Option<&'a [u8]> },
     /// An option of the extension at this place in the order of loading.
-    #[expect(missing_docs, reason = "the words say it")]
     Extension { index: usize, opt: &'static Opt, value: &'a [u8] },
     /// A word that is no option.
     Word(&'a [u8]),

@@ -5,6 +5,7 @@
 pub mod command;
 mod error;
 mod getopt;
+pub mod help;
 pub mod lexer;
 pub mod list;
 mod rule;

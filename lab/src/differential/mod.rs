@@ -28,16 +28,19 @@ pub enum Kind {
     Restore,
     /// Forms of listing.
     Listing,
+    /// Lines of whole rulesets, as they are and with values broken.
+    Corpus,
 }
 
 impl Kind {
     /// All kinds with their names on the command line.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("rules", Self::Rules),
         ("mutations", Self::Mutations),
         ("wrong", Self::Wrong),
         ("restore", Self::Restore),
         ("listing", Self::Listing),
+        ("corpus", Self::Corpus),
     ];
 
     /// How many items (rules, commands, files) one batch holds.
@@ -46,6 +49,7 @@ impl Kind {
         match self {
             Self::Rules => 150,
             Self::Mutations | Self::Listing => 50,
+            Self::Corpus => 80,
             Self::Wrong => 100,
             Self::Restore => 25,
         }
@@ -94,6 +98,7 @@ impl<'r> Worker<'r> {
             Kind::Wrong => self.wrong(&mut random, v6),
             Kind::Restore => self.restores(&mut random, v6),
             Kind::Listing => self.listings(&mut random, v6),
+            Kind::Corpus => self.corpus(&mut random),
         }
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use super::{Kind, Worker, kernels};
 use crate::compare::{Difference, What, outcomes, parting, texts};
 use crate::dump::Dump;
-use crate::generate::{Rule, TABLES, USER_CHAINS, commands};
+use crate::generate::{Rule, TABLES, USER_CHAINS, commands, corpus};
 use crate::oracle::{Call, Outcome};
 use crate::random::Random;
 use crate::side::Side;
@@ -17,7 +17,7 @@ const MOST_REJECTED: usize = 90;
 /// A restore file of one table whose rule lines can be taken out one by one; a line keeps its number.
 struct File {
     v6: bool,
-    table: &'static str,
+    table: String,
     head: Vec<u8>,
     head_lines: usize,
     rules: Vec<Rule>,
@@ -36,9 +36,14 @@ impl File {
             head.push_str(&format!(":{chain} - [0:0]\n"));
         }
         let rules = (0..Kind::Rules.batch_size()).map(|_| Rule::random(random, v6, table));
+        Self::of(v6, name, &head, rules)
+    }
+
+    /// A file with this head; rules that cannot stand in a file are left out.
+    fn of(v6: bool, table: &str, head: &str, rules: impl Iterator<Item = Rule>) -> Self {
         let rules: Vec<_> = rules.filter(|rule| rule.line().is_some()).collect();
-        let head_lines = head.lines().count();
-        Self { v6, table: name, head: head.into_bytes(), head_lines, rules, out: BTreeSet::new() }
+        let (head_lines, head) = (head.lines().count(), head.as_bytes().to_vec());
+        Self { v6, table: table.to_owned(), head, head_lines, rules, out: BTreeSet::new() }
     }
 
     fn call(&self) -> Call {
@@ -88,11 +93,10 @@ impl File {
     }
 
     /// For each chain, the rule that stands behind each rule of the kernel.
-    fn owners(&self) -> BTreeMap<&'static str, Vec<&Rule>> {
+    fn owners(&self) -> BTreeMap<&str, Vec<&Rule>> {
         let mut owners: BTreeMap<_, Vec<&Rule>> = BTreeMap::new();
-        for (index, rule) in self.rules.iter().enumerate().filter(|(index, _)| !self.out.contains(index)) {
-            let _ = index;
-            owners.entry(rule.chain).or_default().extend(std::iter::repeat_n(rule, rule.expansion()));
+        for (_, rule) in self.rules.iter().enumerate().filter(|(index, _)| !self.out.contains(index)) {
+            owners.entry(rule.chain.as_str()).or_default().extend(std::iter::repeat_n(rule, rule.expansion()));
         }
         owners
     }
@@ -100,7 +104,19 @@ impl File {
 
 impl Worker<'_> {
     pub(super) fn rules(&mut self, random: &mut Random, v6: bool, table: usize) -> io::Result<()> {
-        let mut file = File::new(random, v6, table);
+        let file = File::new(random, v6, table);
+        self.rule_file(random, file)
+    }
+
+    /// Lines of real rulesets, some with a value broken.
+    pub(super) fn corpus(&mut self, random: &mut Random) -> io::Result<()> {
+        let Some(block) = corpus::block(random, Kind::Corpus.batch_size()) else { return Ok(()) };
+        let file = File::of(block.v6, &block.table, &block.head, block.rules.into_iter());
+        self.rule_file(random, file)
+    }
+
+    fn rule_file(&mut self, random: &mut Random, mut file: File) -> io::Result<()> {
+        let v6 = file.v6;
         let Some(rejected) = file.weed(&mut self.pair.theirs)? else {
             // Stock died or blames no line: every rule on its own then.
             let all: Vec<_> = file.rules.iter().map(Rule::append).collect();
@@ -139,7 +155,7 @@ impl Worker<'_> {
     fn compare_kernels(&mut self, file: &File) -> io::Result<()> {
         let (theirs, ours) = self.dumps()?;
         let family = if file.v6 { 10 } else { 2 };
-        let key = (family, file.table.to_owned());
+        let key = (family, file.table.clone());
         let (Some(their_table), Some(our_table)) = (theirs.tables.get(&key), ours.tables.get(&key)) else {
             self.findings.add(kernels(&[file.call()], &theirs, &ours));
             return Ok(());
@@ -164,7 +180,7 @@ impl Worker<'_> {
 
     /// Every pairing of lister and writer gives what stock says of its own rules.
     fn compare_listings(&self, random: &mut Random, file: &File) -> io::Result<()> {
-        let all = commands::listings(file.v6, file.table);
+        let all = commands::listings(file.v6, &file.table);
         let mut calls = vec![all[0].clone(), all[all.len() - 1].clone()];
         calls.push(random.pick(&all[1..all.len() - 1]).clone());
         let (theirs, ours) = (&self.pair.theirs, &self.pair.ours);
@@ -232,10 +248,8 @@ fn with_command(call: &Call, letter: &[u8; 2]) -> Call {
 
 /// A restore file with the head and one rule.
 fn restore_of(file: &File, index: usize) -> Call {
-    let out = (0..file.rules.len()).filter(|other| *other != index).collect();
-    let one = File { head: file.head.clone(), rules: vec![file.rules[index].clone()], out: BTreeSet::new(), ..*file };
-    let _: BTreeSet<usize> = out;
-    one.call()
+    let head = String::from_utf8_lossy(&file.head);
+    File::of(file.v6, &file.table, &head, std::iter::once(file.rules[index].clone())).call()
 }
 
 /// Two listings of the same rules: a difference per line where that is possible, with the rule behind the line.

@@ -3,6 +3,7 @@
 //! Everything follows from the generator's seed, so a failure is repeated by its seed alone.
 
 pub mod commands;
+pub mod corpus;
 pub mod mutate;
 pub mod options;
 pub mod specs;
@@ -31,9 +32,9 @@ pub struct Rule {
     /// True for IPv6.
     pub v6: bool,
     /// The table.
-    pub table: &'static str,
+    pub table: String,
     /// The chain.
-    pub chain: &'static str,
+    pub chain: String,
     /// The words behind `-A CHAIN`.
     pub words: Vec<Vec<u8>>,
 }
@@ -46,7 +47,7 @@ impl Rule {
         let mut parts = Parts { random, v6, table, chain, protocol: None, pieces: Vec::new() };
         parts.fill();
         let words = parts.assemble();
-        Self { v6, table, chain, words }
+        Self { v6, table: table.to_owned(), chain: chain.to_owned(), words }
     }
 
     /// How many rules of the kernel this becomes: one for each pair of a source and a destination.

@@ -87,10 +87,7 @@ fn value(random: &mut Random, opt: &Opt, v6: bool) -> Vec<Vec<u8>> {
     match by_kind {
         Some(kind) if examples.is_empty() || random.percent(40) => kind.words(random, v6),
         _ if examples.is_empty() => vec![b"1".to_vec()],
-        // the one option of two words has both in one example
-        _ if opt.name == "tcp-flags" => {
-            random.word(&examples).split(' ').map(|word| word.as_bytes().to_vec()).collect()
-        }
+        _ if opt.kind == Kind::Pair => random.word(&examples).split(' ').map(|word| word.as_bytes().to_vec()).collect(),
         _ => vec![random.word(&examples).as_bytes().to_vec()],
     }
 }

@@ -1,0 +1,243 @@
+//! `iptables` and `ip6tables`: one command, one transaction.
+
+use super::failure::{Failure, Program};
+use super::show::{Form, Request, show};
+use super::transaction::Transaction;
+use super::{Streams, exit, missing_extensions, warn_of_legacy};
+use crate::kernel::{Session, errno_text};
+use crate::model::builtin::builtins;
+use crate::text::list::{Style, verbose_rule};
+use crate::text::{Command, CommandKind, Context, Error, parse};
+use crate::types::{Counters, Family, Names, Out};
+
+/// How often a command is planned again because the ruleset changed under it.
+pub(super) const ATTEMPTS: u32 = 10_000;
+
+/// Runs one command line and says its exit code.
+pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8]], io: &mut Streams) -> u8 {
+    let cx = Context { family, names, restore: false };
+    let mut warnings = Vec::new();
+    let parsed = parse(args, &cx, &mut warnings);
+    for warning in &warnings {
+        io.err.bytes(warning);
+        io.err.byte(b'\n');
+    }
+    let outcome = match parsed {
+        Ok(mut command) => execute(program, &cx, &mut command, io),
+        Err(e) => Err(e.into()),
+    };
+    match outcome {
+        Ok(()) => exit::OK,
+        Err(failure) => {
+            failure.print(program, None, &mut io.err);
+            super::explain::explain(&failure, args, io);
+            failure.exit()
+        }
+    }
+}
+
+fn execute(program: Program<'_>, cx: &Context<'_>, command: &mut Command, io: &mut Streams) -> Result<(), Failure> {
+    match &command.kind {
+        CommandKind::Version { negated: false } => {
+            writeln!(io.out, "{}", program.version());
+            return Ok(());
+        }
+        CommandKind::Version { negated: true } => {
+            writeln!(io.out, "Not {} (nf_tables) ;-)", super::STOCK_VERSION);
+            return Ok(());
+        }
+        CommandKind::Help { extensions } => {
+            crate::text::help::iptables(program.name, cx.family, extensions, &mut io.out);
+            return Ok(());
+        }
+        CommandKind::OtherFamily => return Ok(()),
+        _ => {}
+    }
+    let table = check_table(command)?;
+    let mut session = Session::open()?;
+    let listing = match &command.kind {
+        CommandKind::List { chain, number, zero } => Some((true, chain.clone(), *number, *zero)),
+        CommandKind::ListRules { chain, number, zero } => Some((false, chain.clone(), *number, *zero)),
+        _ => None,
+    };
+    if let Some((columns, chain, number, zero)) = listing {
+        let request = Request { family: cx.family, table: &table, chain: chain.as_deref(), number, names: cx.names };
+        list(&mut session, &request, columns, command, io)?;
+        if !zero {
+            return Ok(());
+        }
+        command.kind = CommandKind::Zero { chain, number: None };
+    }
+    change(&mut session, cx, &table, command, io)
+}
+
+/// Shows what `-L` or `-S` asks for.
+fn list(
+    session: &mut Session,
+    request: &Request<'_>,
+    columns: bool,
+    command: &Command,
+    io: &mut Streams,
+) -> Result<(), Failure> {
+    warn_of_legacy(request.family, "iptables-legacy", io);
+    let style = Style {
+        family: request.family,
+        numeric: command.numeric,
+        verbose: command.verbose > 0,
+        exact: command.exact,
+        line_numbers: command.line_numbers,
+        names: request.names,
+    };
+    let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
+    show(session, request, form, &mut io.out)?;
+    Ok(())
+}
+
+/// The table of a command, if iptables has one of that name.
+pub(super) fn check_table(command: &Command) -> Result<Vec<u8>, Failure> {
+    // Without -t it is filter; an empty -t is a name that no table has.
+    let table = command.table.clone().unwrap_or_else(|| b"filter".to_vec());
+    if builtins(Family::V4, &table).is_none() {
+        return Err(Failure::Version([b"table '", table.as_slice(), b"' does not exist"].concat()));
+    }
+    Ok(table)
+}
+
+/// Plans, sends, and plans again as long as other programs get in between.
+fn change(
+    session: &mut Session,
+    cx: &Context<'_>,
+    table: &[u8],
+    command: &mut Command,
+    io: &mut Streams,
+) -> Result<(), Failure> {
+    let (mut ids, mut pinned) = (false, false);
+    for _ in 0..ATTEMPTS {
+        let mut out = Out::new();
+        let mut transaction = Transaction::new(session, cx.family, ids);
+        if pinned {
+            transaction.pin()?;
+        }
+        let unpinned = transaction.generation.is_none();
+        let planned = apply(&mut transaction, cx, table, command, &mut out);
+        let sent_unpinned = unpinned && transaction.generation.is_none();
+        match planned.and_then(|()| transaction.commit()) {
+            Ok(()) => {
+                io.out.bytes(out.as_bytes());
+                return Ok(());
+            }
+            Err(Failure::Stale) => pinned = true,
+            Err(Failure::NeedIds) => ids = true,
+            // A chain that was there when we looked may be gone: look again under one generation before we believe it.
+            Err(Failure::Refused { refusals, .. })
+                if sent_unpinned && refusals.iter().any(|r| errno_text(r.errno) == "No such file or directory") =>
+            {
+                pinned = true;
+            }
+            Err(Failure::Refused { refusals, .. }) => {
+                let missing = missing_extensions(session, cx.family, &command.rule.body, &refusals)?;
+                io.out.bytes(out.as_bytes());
+                return Err(Failure::Refused { refusals, missing });
+            }
+            Err(e) => {
+                // Stock has printed its -v line before it asks the kernel.
+                io.out.bytes(out.as_bytes());
+                return Err(e);
+            }
+        }
+    }
+    Err(Failure::Stale)
+}
+
+/// Puts one command into a transaction. `out` gets what `-v` prints.
+pub(super) fn apply(
+    tx: &mut Transaction<'_>,
+    cx: &Context<'_>,
+    table: &[u8],
+    command: &mut Command,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let Command { kind, rule, verbose, .. } = command;
+    let verbose = *verbose > 0;
+    if verbose && rule_command(kind) {
+        rule.for_each(|body| {
+            verbose_rule(body, cx.family, cx.names, out);
+            Ok::<(), Failure>(())
+        })?;
+    }
+    let mut say = |what: &str, chains: &[Vec<u8>]| {
+        for chain in chains.iter().filter(|_| verbose) {
+            write!(out, "{what} chain `");
+            out.bytes(chain);
+            out.str("'\n");
+        }
+    };
+    match kind {
+        CommandKind::Append { chain } => tx.append(table, chain, rule),
+        CommandKind::Check { chain } => tx.check(table, chain, rule),
+        CommandKind::Delete { chain } => tx.delete(table, chain, rule),
+        CommandKind::DeleteNumber { chain, number } => tx.delete_number(table, chain, *number),
+        CommandKind::Insert { chain, number } => tx.insert(table, chain, *number, rule),
+        CommandKind::Replace { chain, number } => tx.replace(table, chain, *number, rule),
+        CommandKind::Flush { chain: Some(chain) } => {
+            tx.flush(table, chain)?;
+            say("Flushing", std::slice::from_ref(chain));
+            Ok(())
+        }
+        CommandKind::Flush { chain: None } => {
+            say("Flushing", &tx.flush_all(table)?);
+            Ok(())
+        }
+        CommandKind::Zero { chain: Some(chain), number } => {
+            tx.zero(table, chain, *number)?;
+            if number.is_none() {
+                say("Zeroing", std::slice::from_ref(chain));
+            }
+            Ok(())
+        }
+        CommandKind::Zero { chain: None, .. } => {
+            say("Zeroing", &tx.zero_all(table)?);
+            Ok(())
+        }
+        CommandKind::NewChain { chain } => tx.new_chain(table, chain),
+        CommandKind::DeleteChain { chain: Some(chain) } => {
+            tx.delete_chain(table, chain)?;
+            say("Deleting", std::slice::from_ref(chain));
+            Ok(())
+        }
+        CommandKind::DeleteChain { chain: None } => {
+            say("Deleting", &tx.delete_chains(table)?);
+            Ok(())
+        }
+        CommandKind::RenameChain { chain, new } => tx.rename_chain(table, chain, new),
+        CommandKind::Policy { chain, policy } => {
+            check_nat_policy(table, policy)?;
+            let counters = if command.has_counters { rule.counters } else { Counters::default() };
+            tx.set_policy(table, chain, policy, counters)
+        }
+        CommandKind::List { .. }
+        | CommandKind::ListRules { .. }
+        | CommandKind::Version { .. }
+        | CommandKind::Help { .. }
+        | CommandKind::OtherFamily => Ok(()),
+    }
+}
+
+fn rule_command(kind: &CommandKind) -> bool {
+    matches!(
+        kind,
+        CommandKind::Append { .. }
+            | CommandKind::Check { .. }
+            | CommandKind::Delete { .. }
+            | CommandKind::Insert { .. }
+            | CommandKind::Replace { .. }
+    )
+}
+
+fn check_nat_policy(table: &[u8], policy: &[u8]) -> Result<(), Error> {
+    if table == b"nat" && policy == b"DROP" {
+        let text = "\nThe \"nat\" table is not intended for filtering, the use of DROP is therefore inhibited.\n\n";
+        return Err(Error::usage(text).advise("drop in the filter table, or in raw and mangle if it must be early"));
+    }
+    Ok(())
+}

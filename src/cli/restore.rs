@@ -1,0 +1,483 @@
+//! `iptables-restore` and `ip6tables-restore`: a file, one transaction.
+//!
+//! The whole input is read and understood before the kernel is asked to change anything, and all its tables are committed together
+//! (stock commits each table at its COMMIT). Source: fact sheet 4.3.
+
+use super::failure::{Failure, Program};
+use super::iptables::{ATTEMPTS, apply};
+use super::transaction::Transaction;
+use super::{Streams, exit, missing_extensions};
+use crate::kernel::{Refusal, Session};
+use crate::model::builtin::builtins;
+use crate::text::command::CHAIN_NAME_MAX;
+use crate::text::lexer::{LexError, Words};
+use crate::text::{Command, CommandKind, Context, Error, parse};
+use crate::types::{Counters, Family, Names, Out};
+
+/// The options of iptables-restore(8).
+#[derive(Debug, Default)]
+struct Options {
+    counters: bool,
+    verbose: bool,
+    test: bool,
+    noflush: bool,
+    table: Option<Vec<u8>>,
+    file: Option<Vec<u8>>,
+    version: bool,
+    help: bool,
+}
+
+/// A failure and the line that it is about.
+type AtLine = (Failure, Option<u32>);
+
+/// A failure of the file as a whole or of its form: `program: line N TEXT`.
+fn malformed(code: u8, text: String) -> Failure {
+    Failure::Named(code, text.into_bytes())
+}
+
+/// Runs it and says its exit code.
+pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8]], io: &mut Streams) -> u8 {
+    let options = match parse_options(args) {
+        Ok(options) => options,
+        Err(text) => {
+            write!(io.err, "{}: ", program.name);
+            io.err.bytes(&text);
+            writeln!(io.err, "\n{}", program.hint());
+            return exit::OTHER;
+        }
+    };
+    if options.version {
+        writeln!(io.out, "{}", program.version());
+        return exit::OK;
+    }
+    if options.help {
+        crate::text::help::restore(program.name, &mut io.out);
+        return exit::OK;
+    }
+    let text = match read_input(options.file.as_deref()) {
+        Ok(text) => text,
+        Err(e) => {
+            io.err.str("Can't open ");
+            io.err.bytes(options.file.as_deref().unwrap_or(b"standard input"));
+            writeln!(io.err, ": {}", crate::kernel::errno_text(e.raw_os_error().unwrap_or(0)));
+            return exit::OTHER;
+        }
+    };
+    let cx = Context { family, names, restore: true };
+    match restore(&cx, &options, &text, io) {
+        Ok(()) => exit::OK,
+        Err((failure, line)) => {
+            failure.print(program, line, &mut io.err);
+            let at = line.or(first_refused(&failure));
+            super::explain::explain_line(&failure, at, at.and_then(|n| line_of(&text, n)), io);
+            failure.exit()
+        }
+    }
+}
+
+fn read_input(file: Option<&[u8]>) -> std::io::Result<Vec<u8>> {
+    match file {
+        Some(path) => super::read_file(path),
+        None => super::read_stdin(),
+    }
+}
+
+fn first_refused(failure: &Failure) -> Option<u32> {
+    match failure {
+        Failure::Refused { refusals, .. } => refusals.first().map(|r| r.op.line),
+        _ => None,
+    }
+}
+
+/// Line `number` (from 1) of a text, without its newline.
+fn line_of(text: &[u8], number: u32) -> Option<&[u8]> {
+    text.split(|b| *b == b'\n').nth(usize::try_from(number).ok()?.checked_sub(1)?)
+}
+
+/// Restores a text into a session's namespace: what `iptables-restore < text` does, for front ends that have their rules in memory.
+pub fn restore_text(family: Family, names: &dyn Names, text: &[u8], io: &mut Streams) -> Result<(), Failure> {
+    let cx = Context { family, names, restore: true };
+    restore(&cx, &Options::default(), text, io).map_err(|(failure, line)| {
+        failure.print(Program { name: "oxtables" }, line, &mut io.err);
+        failure
+    })
+}
+
+fn restore(cx: &Context<'_>, options: &Options, text: &[u8], io: &mut Streams) -> Result<(), AtLine> {
+    let mut session = None;
+    let (mut ids, mut pinned) = (false, false);
+    for _ in 0..ATTEMPTS {
+        let mut run = Run::new(cx, options);
+        let mut transaction = match &mut session {
+            None => {
+                // A file without tables needs no kernel: programs probe with an empty one.
+                if !text.split(|b| *b == b'\n').any(|l| l.first() == Some(&b'*')) {
+                    return run.read_without_tables(text);
+                }
+                let opened = session.insert(Session::open().map_err(|e| (e.into(), None))?);
+                Transaction::new(opened, cx.family, ids)
+            }
+            Some(session) => Transaction::new(session, cx.family, ids),
+        };
+        if pinned {
+            transaction.pin().map_err(|e| (e, None))?;
+        }
+        let planned = run.read(&mut transaction, text);
+        let committed = match planned {
+            Ok(()) if options.test => Ok(()),
+            Ok(()) => transaction.commit().map_err(|e| (e, None)),
+            Err(e) => Err(e),
+        };
+        match committed {
+            Ok(()) => {
+                io.err.bytes(run.warnings.as_bytes());
+                io.out.bytes(run.out.as_bytes());
+                return Ok(());
+            }
+            Err((Failure::Stale, _)) => pinned = true,
+            Err((Failure::NeedIds, _)) => ids = true,
+            Err((Failure::Refused { refusals, .. }, _)) => {
+                io.err.bytes(run.warnings.as_bytes());
+                let missing = match &mut session {
+                    Some(session) => missing_of_lines(session, cx, text, &refusals),
+                    None => Vec::new(),
+                };
+                return Err((Failure::Refused { refusals, missing }, Some(0)));
+            }
+            Err(e) => {
+                io.err.bytes(run.warnings.as_bytes());
+                return Err(e);
+            }
+        }
+    }
+    Err((Failure::Stale, None))
+}
+
+/// The extensions of the refused lines that the kernel lacks.
+fn missing_of_lines(session: &mut Session, cx: &Context<'_>, text: &[u8], refusals: &[Refusal]) -> Vec<String> {
+    let mut all = Vec::new();
+    for refusal in refusals {
+        let Some(line) = line_of(text, refusal.op.line) else { continue };
+        let mut words = Words::default();
+        if words.split(line).is_err() {
+            continue;
+        }
+        let words: Vec<&[u8]> = words.iter().skip_while(|w| w.first() == Some(&b'[')).collect();
+        let Ok(command) = parse(&words, cx, &mut Vec::new()) else { continue };
+        let missing = missing_extensions(session, cx.family, &command.rule.body, std::slice::from_ref(refusal));
+        for name in missing.unwrap_or_default() {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+    }
+    all
+}
+
+/// One reading of the file.
+struct Run<'a> {
+    cx: &'a Context<'a>,
+    options: &'a Options,
+    /// The table whose lines are being read; the flag says that they are passed over (`-T` names another).
+    table: Option<(Vec<u8>, bool)>,
+    words: Words,
+    out: Out,
+    warnings: Out,
+}
+
+impl<'a> Run<'a> {
+    fn new(cx: &'a Context<'a>, options: &'a Options) -> Self {
+        Self { cx, options, table: None, words: Words::default(), out: Out::new(), warnings: Out::new() }
+    }
+
+    fn read(&mut self, tx: &mut Transaction<'_>, text: &[u8]) -> Result<(), AtLine> {
+        let mut number = 0;
+        for line in text.split_inclusive(|b| *b == b'\n') {
+            number += 1;
+            tx.batch.set_line(number);
+            self.line(tx, line, number).map_err(|e| (e, Some(number)))?;
+        }
+        self.at_end(number)
+    }
+
+    /// A file in which no table begins: blank lines and comments are all that it may have.
+    fn read_without_tables(&mut self, text: &[u8]) -> Result<(), AtLine> {
+        let mut number = 0;
+        for line in text.split_inclusive(|b| *b == b'\n') {
+            number += 1;
+            if !self.is_comment(line) {
+                return Err((malformed(exit::OTHER, format!("line {number} failed")), None));
+            }
+        }
+        Ok(())
+    }
+
+    fn at_end(&self, lines: u32) -> Result<(), AtLine> {
+        if self.table.is_some() {
+            return Err((malformed(exit::OTHER, format!("COMMIT expected at line {}", lines + 1)), None));
+        }
+        Ok(())
+    }
+
+    fn is_comment(&mut self, line: &[u8]) -> bool {
+        match line.first() {
+            None | Some(b'\n') => true,
+            Some(b'#') => {
+                if self.options.verbose {
+                    self.out.bytes(line);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn line(&mut self, tx: &mut Transaction<'_>, line: &[u8], number: u32) -> Result<(), Failure> {
+        if self.is_comment(line) {
+            return Ok(());
+        }
+        let bare = line.strip_suffix(b"\n").unwrap_or(line);
+        match (&self.table, bare) {
+            (Some(_), b"COMMIT") => {
+                self.table = None;
+                Ok(())
+            }
+            (None, [b'*', name @ ..]) => self.begin_table(tx, name, number),
+            (Some((_, true)), _) => Ok(()),
+            (Some((table, _)), [b':', chain @ ..]) => {
+                let table = table.clone();
+                self.chain_line(tx, &table, chain, number)
+            }
+            (Some((table, _)), _) => {
+                let table = table.clone();
+                self.command_line(tx, &table, line, number)
+            }
+            (None, _) => Err(malformed(exit::OTHER, format!("line {number} failed"))),
+        }
+    }
+
+    fn begin_table(&mut self, tx: &mut Transaction<'_>, name: &[u8], number: u32) -> Result<(), Failure> {
+        let Some(name) = tokens(name).next() else {
+            return Err(malformed(exit::USAGE, format!("line {number} table name invalid")));
+        };
+        let passed_over = self.options.table.as_deref().is_some_and(|only| only != name);
+        self.table = Some((name.to_vec(), passed_over));
+        if passed_over {
+            return Ok(());
+        }
+        if builtins(self.cx.family, name).is_none() {
+            return Err(Failure::Version([b"table '", name, b"' does not exist"].concat()));
+        }
+        if !self.options.noflush {
+            if self.options.verbose {
+                for builtin in builtins(self.cx.family, name).unwrap_or_default() {
+                    self.out.str("Flushing chain `");
+                    self.out.bytes(builtin.name);
+                    self.out.str("'\n");
+                }
+            }
+            tx.clear_table(name)?;
+        }
+        Ok(())
+    }
+
+    fn chain_line(&mut self, tx: &mut Transaction<'_>, table: &[u8], line: &[u8], number: u32) -> Result<(), Failure> {
+        let mut fields = tokens(line);
+        let Some(chain) = fields.next() else {
+            return Err(malformed(exit::USAGE, format!("line {number} chain name invalid")));
+        };
+        let is_builtin = builtins(self.cx.family, table).is_some_and(|b| b.iter().any(|b| b.name == chain));
+        if chain.len() > CHAIN_NAME_MAX {
+            let text = format!("Invalid chain name `{}' ({CHAIN_NAME_MAX} chars max)", String::from_utf8_lossy(chain));
+            return Err(Error::usage(text).into());
+        }
+        let Some(policy) = fields.next() else {
+            return Err(malformed(exit::USAGE, format!("line {number} policy invalid")));
+        };
+        let counters = match (self.options.counters, fields.next()) {
+            (true, Some(text)) => bracketed(text)
+                .map(|(c, _)| c)
+                .ok_or_else(|| Error::usage([b"invalid policy counters for chain '", chain, b"'"].concat()))?,
+            _ => Counters::default(),
+        };
+        if is_builtin {
+            if policy == b"-" {
+                return tx.need_builtin(table, chain);
+            }
+            return match tx.set_policy(table, chain, policy, counters) {
+                Err(Failure::Object(_)) => Err(Failure::Object("Bad policy name")),
+                other => other,
+            };
+        }
+        tx.declare_chain(table, chain)
+    }
+
+    fn command_line(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        table: &[u8],
+        line: &[u8],
+        number: u32,
+    ) -> Result<(), Failure> {
+        let (line_counters, rest) = match line {
+            [b'[', ..] => {
+                let close = line.iter().position(|b| *b == b']');
+                let Some(close) = close else {
+                    return Err(Error::usage(format!("Bad line {number}: need ]\n")).into());
+                };
+                let text = line.get(..=close).unwrap_or_default();
+                let counters = bracketed(text).map(|(c, _)| c).map_err_usage(text)?;
+                (Some(counters), line.get(close + 1..).unwrap_or_default())
+            }
+            _ => (None, line),
+        };
+        self.words.split(rest).map_err(|e| {
+            Error::usage(match e {
+                LexError::TooLong => "Parameter too long!",
+                LexError::TooMany => "Parser cannot handle more arguments\n",
+            })
+        })?;
+        let words: Vec<&[u8]> = self.words.iter().collect();
+        let mut warnings = Vec::new();
+        let parsed = parse(&words, self.cx, &mut warnings);
+        for warning in warnings {
+            self.warnings.bytes(&warning);
+            self.warnings.byte(b'\n');
+        }
+        let mut command = parsed?;
+        if let Some(counters) = line_counters.filter(|_| self.options.counters) {
+            command.rule.counters = counters;
+            command.has_counters = true;
+        }
+        if self.options.verbose {
+            command.verbose = command.verbose.max(1);
+        }
+        self.execute(tx, table, &mut command)
+    }
+
+    fn execute(&mut self, tx: &mut Transaction<'_>, table: &[u8], command: &mut Command) -> Result<(), Failure> {
+        match &command.kind {
+            CommandKind::Version { .. } | CommandKind::Help { .. } | CommandKind::OtherFamily => return Ok(()),
+            CommandKind::List { chain, number, .. } | CommandKind::ListRules { chain, number, .. } => {
+                let columns = matches!(command.kind, CommandKind::List { .. });
+                return self.show(tx, table, chain.as_deref(), *number, columns, command);
+            }
+            _ => {}
+        }
+        tx.lenient = self.options.test;
+        apply(tx, self.cx, table, command, &mut self.out)
+    }
+
+    /// `-L` and `-S` in a file show the kernel as it is before the file's changes.
+    fn show(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        table: &[u8],
+        chain: Option<&[u8]>,
+        number: Option<u32>,
+        columns: bool,
+        command: &Command,
+    ) -> Result<(), Failure> {
+        use super::show::{Form, Request, show};
+        let (family, names) = (self.cx.family, self.cx.names);
+        let request = Request { family, table, chain, number, names };
+        let style = crate::text::list::Style {
+            family,
+            numeric: command.numeric,
+            verbose: command.verbose > 0,
+            exact: command.exact,
+            line_numbers: command.line_numbers,
+            names,
+        };
+        let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
+        show(tx.session, &request, form, &mut self.out)?;
+        Ok(())
+    }
+}
+
+/// The fields of a `*` or `:` line: blanks, tabs and the newline separate.
+fn tokens(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|b| matches!(b, b' ' | b'\t' | b'\n')).filter(|t| !t.is_empty())
+}
+
+/// `[packets:bytes]` at the head of a text, and what stands behind it.
+fn bracketed(text: &[u8]) -> Option<(Counters, &[u8])> {
+    let inner = text.strip_prefix(b"[")?;
+    let close = inner.iter().position(|b| *b == b']')?;
+    let colon = inner.iter().position(|b| *b == b':')?;
+    let decimal = |bytes: Option<&[u8]>| std::str::from_utf8(bytes?).ok()?.parse::<u64>().ok();
+    let counters = Counters { packets: decimal(inner.get(..colon))?, bytes: decimal(inner.get(colon + 1..close))? };
+    Some((counters, inner.get(close + 1..)?))
+}
+
+trait OrUsage<T> {
+    fn map_err_usage(self, text: &[u8]) -> Result<T, Error>;
+}
+
+impl<T> OrUsage<T> for Option<T> {
+    /// Says which of the two counters is not a number.
+    fn map_err_usage(self, text: &[u8]) -> Result<T, Error> {
+        self.ok_or_else(|| {
+            let colon = text.iter().position(|b| *b == b':');
+            let packets = text.get(1..colon.unwrap_or(text.len())).unwrap_or_default();
+            let numeric = !packets.is_empty() && packets.iter().all(u8::is_ascii_digit);
+            Error::usage(format!("-c {} counter not numeric", if numeric { "byte" } else { "packet" }))
+        })
+    }
+}
+
+/// The long options, with their letters and whether they take a value.
+const LONG: &[(&str, u8, bool)] = &[
+    ("counters", b'c', false),
+    ("verbose", b'v', false),
+    ("version", b'V', false),
+    ("test", b't', false),
+    ("help", b'h', false),
+    ("noflush", b'n', false),
+    ("modprobe", b'M', true),
+    ("table", b'T', true),
+    ("ipv4", b'4', false),
+    ("ipv6", b'6', false),
+    ("wait", b'w', false),
+    ("wait-interval", b'W', false),
+];
+
+fn parse_options(args: &[&[u8]]) -> Result<Options, Vec<u8>> {
+    let mut options = Options::default();
+    let args = &join_wait(args)[..];
+    for found in super::plain_getopt::read(args, b"bcvVthn46", b"MT", b"wW", LONG)? {
+        match found.letter {
+            b'c' => options.counters = true,
+            b'v' => options.verbose = true,
+            b't' => options.test = true,
+            b'n' => options.noflush = true,
+            b'T' => options.table = found.value.map(<[u8]>::to_vec),
+            b'V' => {
+                options.version = true;
+                return Ok(options);
+            }
+            b'h' => {
+                options.help = true;
+                return Ok(options);
+            }
+            0 if options.file.is_some() => return Err(b"Unknown arguments found on commandline".to_vec()),
+            0 => options.file = found.value.map(<[u8]>::to_vec),
+            _ => {}
+        }
+    }
+    Ok(options)
+}
+
+/// `-w 5` and `-W 100000` take the next word if it is a number, which getopt's optional arguments do not.
+fn join_wait<'a>(args: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    let mut kept = Vec::with_capacity(args.len());
+    let mut after_wait = false;
+    for word in args {
+        let number = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+        if !(after_wait && number) {
+            kept.push(*word);
+        }
+        after_wait = matches!(*word, b"-w" | b"-W" | b"--wait" | b"--wait-interval");
+    }
+    kept
+}

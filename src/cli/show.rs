@@ -1,0 +1,329 @@
+//! What is in the kernel, as text: `-L`, `-S` and the save format.
+//!
+//! A rule that cannot be said exactly in iptables' words is shown as a comment line and counted; it is never guessed and never left out.
+
+use super::failure::Failure;
+use crate::compile::describe::describe;
+use crate::compile::raise::{Raised, Raiser};
+use crate::ext::PrintCx;
+use crate::kernel::{self, Event, Session};
+use crate::model::builtin::{BuiltinChain, TABLES, builtins};
+use crate::text::list::{self, ChainKind, Style};
+use crate::types::{Counters, Family, Names, Out};
+use crate::wire::consts::NF_DROP;
+use std::ops::ControlFlow;
+
+/// How often a listing is begun again because the ruleset changed under it, before it is printed as it is.
+const ATTEMPTS: u32 = 16;
+
+/// What to show.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The family.
+    pub family: Family,
+    /// The table.
+    pub table: &'a [u8],
+    /// One chain, or all.
+    pub chain: Option<&'a [u8]>,
+    /// One rule of that chain, from 1.
+    pub number: Option<u32>,
+    /// Where names are looked up.
+    pub names: &'a dyn Names,
+}
+
+/// The forms of a listing.
+#[derive(Clone, Copy)]
+pub enum Form<'a> {
+    /// `-L`.
+    List(Style<'a>),
+    /// `-S`; whether counters are shown (`-v`).
+    Rules(bool),
+    /// A table of `iptables-save`; whether counters stand before the rules (`-c`).
+    Save(bool),
+}
+
+/// What a listing came upon beside the rules that it shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Rules that cannot be said in iptables' words.
+    pub opaque: u32,
+    /// Base chains that are not iptables' own.
+    pub foreign_chains: u32,
+}
+
+/// A chain as it is listed.
+struct Listed<'a> {
+    name: &'a [u8],
+    builtin: Option<&'static BuiltinChain>,
+    kernel: Option<&'a kernel::Chain>,
+}
+
+/// Shows a table or a part of it, as one generation of the ruleset.
+pub fn show(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut Out) -> Result<Found, Failure> {
+    let start = out.len();
+    let mut generation = session.generation()?;
+    for _ in 0..ATTEMPTS {
+        let found = once(session, request, form, out)?;
+        let now = session.generation()?;
+        if now == generation {
+            return Ok(found);
+        }
+        generation = now;
+        out.truncate(start);
+    }
+    once(session, request, form, out)
+}
+
+fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut Out) -> Result<Found, Failure> {
+    let builtin = |name: &[u8]| builtins(request.family, request.table)?.iter().find(|b| b.name == name);
+    let Some(name) = request.chain else { return table(session, request, form, out) };
+    let kernel = session.chain(request.family, request.table, name)?;
+    let ours = builtin(name).filter(|b| kernel.as_ref().is_none_or(|k| is_builtin(b, k)));
+    let foreign = kernel.as_ref().is_some_and(|k| k.base.is_some() && ours.is_none());
+    if foreign || (kernel.is_none() && builtin(name).is_none()) {
+        let text = [b"chain `", name, b"' in table `", request.table, b"' is incompatible, use 'nft' tool."].concat();
+        return Err(Failure::Plain(super::exit::OTHER, text));
+    }
+    let mut found = Found::default();
+    let listed = Listed { name, builtin: ours, kernel: kernel.as_ref() };
+    if let (Form::Rules(counters), None | Some(0)) = (form, request.number) {
+        declaration(&listed, counters, out);
+    }
+    chain(session, request, &listed, form, &mut found, out)?;
+    Ok(found)
+}
+
+fn is_builtin(builtin: &BuiltinChain, chain: &kernel::Chain) -> bool {
+    chain.base.as_ref().is_some_and(|b| builtin.is(&chain.name, b.hook, b.priority, &b.ty))
+}
+
+/// Shows a whole table: built-in chains in hook order, then user chains by name.
+fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut Out) -> Result<Found, Failure> {
+    let kernel_chains = session.chains(request.family, Some(request.table))?;
+    let own = builtins(request.family, request.table).unwrap_or_default();
+    let mut listed: Vec<Listed<'_>> = Vec::new();
+    for builtin in own {
+        let kernel = kernel_chains.iter().find(|k| is_builtin(builtin, k));
+        listed.push(Listed { name: builtin.name, builtin: Some(builtin), kernel });
+    }
+    let users = listed.len();
+    let is_user = |k: &&kernel::Chain| k.base.is_none();
+    listed.extend(kernel_chains.iter().filter(is_user).map(|k| Listed {
+        name: &k.name,
+        builtin: None,
+        kernel: Some(k),
+    }));
+    if let Some(users) = listed.get_mut(users..) {
+        users.sort_by(|a, b| a.name.cmp(b.name));
+    }
+    let foreign: Vec<&kernel::Chain> =
+        kernel_chains.iter().filter(|k| k.base.is_some() && !own.iter().any(|b| is_builtin(b, k))).collect();
+    let mut found = Found { foreign_chains: u32::try_from(foreign.len()).unwrap_or(u32::MAX), ..Found::default() };
+    if !foreign.is_empty() {
+        out.str("# Table `");
+        out.bytes(request.table);
+        out.str("' contains incompatible base-chains, use 'nft' tool to list them.\n");
+    }
+    if let Form::Save(_) = form {
+        out.byte(b'*');
+        out.bytes(request.table);
+        out.byte(b'\n');
+    }
+    if !matches!(form, Form::List(_)) {
+        for l in &listed {
+            match form {
+                Form::Save(_) => save_declaration(l, out),
+                Form::Rules(counters) => declaration(l, counters, out),
+                Form::List(_) => {}
+            }
+        }
+    }
+    for (i, l) in listed.iter().enumerate() {
+        if i != 0 && matches!(form, Form::List(_)) {
+            out.byte(b'\n');
+        }
+        chain(session, request, l, form, &mut found, out)?;
+    }
+    for k in foreign {
+        foreign_chain(session, request, k, out)?;
+    }
+    if let Form::Save(_) = form {
+        out.str("COMMIT\n");
+    }
+    Ok(found)
+}
+
+/// `-P INPUT ACCEPT` or `-N name`.
+fn declaration(l: &Listed<'_>, counters: bool, out: &mut Out) {
+    match l.builtin {
+        Some(_) => {
+            out.str("-P ");
+            out.bytes(l.name);
+            out.str(if drops(l) { " DROP" } else { " ACCEPT" });
+            if counters {
+                let c = counters_of(l);
+                write!(out, " -c {} {}", c.packets, c.bytes);
+            }
+        }
+        None => {
+            out.str("-N ");
+            out.bytes(l.name);
+        }
+    }
+    out.byte(b'\n');
+}
+
+/// `:INPUT ACCEPT [5:600]` or `:name - [0:0]`.
+fn save_declaration(l: &Listed<'_>, out: &mut Out) {
+    out.byte(b':');
+    out.bytes(l.name);
+    match l.builtin {
+        Some(_) => {
+            let c = counters_of(l);
+            out.str(if drops(l) { " DROP" } else { " ACCEPT" });
+            writeln!(out, " [{}:{}]", c.packets, c.bytes);
+        }
+        None => out.str(" - [0:0]\n"),
+    }
+}
+
+fn drops(l: &Listed<'_>) -> bool {
+    let policy = l.kernel.and_then(|k| k.base.as_ref()).map(|b| b.policy);
+    policy == Some(NF_DROP.cast_unsigned())
+}
+
+fn counters_of(l: &Listed<'_>) -> Counters {
+    l.kernel.and_then(|k| k.counters).unwrap_or_default()
+}
+
+/// Shows the rules of one chain, and for `-L` its headers.
+fn chain(
+    session: &mut Session,
+    request: &Request<'_>,
+    l: &Listed<'_>,
+    form: Form<'_>,
+    found: &mut Found,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let start = out.len();
+    let opaque_before = found.opaque;
+    let header = |out: &mut Out, own_rules: u32| {
+        if let (Form::List(style), None) = (form, request.number) {
+            let kind = match l.builtin {
+                Some(_) => ChainKind::Builtin { drop: drops(l), counters: counters_of(l) },
+                None => ChainKind::User { references: l.kernel.map_or(0, |k| k.uses).saturating_sub(own_rules) },
+            };
+            list::chain(l.name, kind, &style, out);
+        }
+    };
+    if l.kernel.is_none() {
+        header(out, 0);
+        return Ok(());
+    }
+    let mut raiser = Raiser::new(request.family);
+    let (mut number, mut opaque) = (0u32, 0u32);
+    let mut lines = Out::new();
+    // Only a user chain's line needs the number of its rules before them.
+    let ahead = l.builtin.is_none() && matches!(form, Form::List(_)) && request.number.is_none();
+    if !ahead {
+        header(out, 0);
+    }
+    let rules_from = out.len();
+    session.rules(request.family, request.table, l.name, &mut |event| {
+        let text = if ahead { &mut lines } else { &mut *out };
+        let rule = match event {
+            Event::Restart => {
+                (number, opaque) = (0, 0);
+                text.truncate(if ahead { 0 } else { rules_from });
+                return ControlFlow::Continue(());
+            }
+            Event::Rule(rule) => rule,
+        };
+        number += 1;
+        if request.number.is_some_and(|n| n != number) {
+            return ControlFlow::Continue(());
+        }
+        match raiser.raise(rule.exprs, rule.userdata) {
+            Raised::Rule(body, counters) => {
+                print_rule(l.name, number, &body, counters, request, form, text);
+            }
+            Raised::Opaque(_) => {
+                opaque += 1;
+                write!(text, "# rule {number} of ");
+                text.bytes(l.name);
+                text.str(" is not iptables': ");
+                describe(request.family, rule.exprs, rule.userdata, text);
+                text.byte(b'\n');
+            }
+        }
+        if request.number.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if ahead {
+        header(out, number);
+        out.bytes(lines.as_bytes());
+    }
+    found.opaque = opaque_before + opaque;
+    debug_assert!(out.len() >= start);
+    Ok(())
+}
+
+fn print_rule(
+    chain: &[u8],
+    number: u32,
+    body: &crate::ext::Body,
+    counters: Counters,
+    request: &Request<'_>,
+    form: Form<'_>,
+    out: &mut Out,
+) {
+    let cx = PrintCx { family: request.family, numeric: true, names: request.names, protocol: None };
+    match form {
+        Form::List(style) => {
+            list::rule(number, body, counters, &style, out);
+            return;
+        }
+        Form::Save(true) => write!(out, "[{}:{}] ", counters.packets, counters.bytes),
+        Form::Save(false) | Form::Rules(_) => {}
+    }
+    out.str("-A ");
+    out.bytes(chain);
+    body.save(out, &cx, matches!(form, Form::Rules(true)).then_some(counters));
+    out.byte(b'\n');
+}
+
+/// A base chain that is not iptables': its rules as comment lines.
+fn foreign_chain(
+    session: &mut Session,
+    request: &Request<'_>,
+    k: &kernel::Chain,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let base = k.base.as_ref();
+    out.str("# chain ");
+    out.bytes(&k.name);
+    if let Some(base) = base {
+        out.str(" is not iptables': type ");
+        out.bytes(&base.ty);
+        let policy = if base.policy == NF_DROP.cast_unsigned() { "drop" } else { "accept" };
+        writeln!(out, " hook {} priority {} policy {policy}", base.hook, base.priority);
+    }
+    let from = out.len();
+    session.rules(request.family, request.table, &k.name, &mut |event| {
+        match event {
+            Event::Restart => out.truncate(from),
+            Event::Rule(rule) => {
+                out.str("#   ");
+                describe(request.family, rule.exprs, rule.userdata, out);
+                out.byte(b'\n');
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
+
+/// The tables that exist, in the order in which they are saved.
+pub fn existing_tables(session: &mut Session, family: Family) -> Result<Vec<&'static [u8]>, Failure> {
+    let tables = session.tables(family)?;
+    Ok(TABLES.into_iter().filter(|name| tables.iter().any(|t| t.name == *name)).collect())
+}

@@ -1,0 +1,559 @@
+//! Commands become one batch: each is checked against the ruleset as it would be then, and nothing is sent until all are understood.
+//!
+//! Never prints, never commits by itself. Positions depend on what was read, so such a batch carries the generation that was read under.
+
+use super::exit;
+use super::failure::{BAD_RULE, Failure, NO_CHAIN};
+use super::view::{ChainView, Slot, SlotBody, View};
+use crate::compile::raise::{Raised, Raiser};
+use crate::ext::{Action, Body};
+use crate::kernel::{Batch, Event, OpKind, RulePlace, Session};
+use crate::model::builtin::{BuiltinChain, builtins};
+use crate::text::RuleSpec;
+use crate::text::command::check_new_chain;
+use crate::types::{Counters, Family};
+use crate::wire::consts::{NF_ACCEPT, NF_DROP, NFT_RULE_COMPAT_F_INV};
+use std::ops::ControlFlow;
+
+/// A batch in the making.
+pub struct Transaction<'s> {
+    /// The kernel.
+    pub session: &'s mut Session,
+    /// The family of all commands.
+    pub family: Family,
+    /// What is to be sent.
+    pub batch: Batch,
+    /// The ruleset with what the batch does.
+    pub view: View,
+    /// The generation under which the ruleset was read; `None` if nothing in the batch depends on it.
+    pub generation: Option<u32>,
+    /// Turns the kernel's rules into ours.
+    pub(super) raiser: Raiser,
+    /// Rules (table, chain, handle) whose counters the kernel itself must reset after the batch.
+    pub(super) resets: Vec<(Vec<u8>, Vec<u8>, u64)>,
+    /// Jumps to chains that do not exist are let through: `iptables-restore --test` does not look.
+    pub lenient: bool,
+    /// Rules get ids, so that later commands can refer to them.
+    ids: bool,
+    next_id: u32,
+}
+
+impl<'s> Transaction<'s> {
+    /// An empty transaction; `ids` if an attempt without has ended in [`Failure::NeedIds`].
+    pub fn new(session: &'s mut Session, family: Family, ids: bool) -> Self {
+        Self {
+            session,
+            family,
+            batch: Batch::new(family),
+            view: View::default(),
+            generation: None,
+            raiser: Raiser::new(family),
+            resets: Vec::new(),
+            lenient: false,
+            ids,
+            next_id: 0,
+        }
+    }
+
+    /// Ties the batch to the ruleset as it is now, before something is read that it will depend on.
+    pub fn pin(&mut self) -> Result<(), Failure> {
+        if self.generation.is_none() {
+            self.generation = Some(self.session.generation()?);
+        }
+        Ok(())
+    }
+
+    /// Sends the batch.
+    pub fn commit(self) -> Result<(), Failure> {
+        if !self.batch.is_empty() {
+            self.session.commit(&self.batch, self.generation)?;
+        }
+        for (table, chain, handle) in &self.resets {
+            self.session.reset_rule(self.family, table, chain, *handle)?;
+        }
+        Ok(())
+    }
+
+    fn chain(&mut self, table: &[u8], name: &[u8]) -> Result<Option<&mut ChainView>, Failure> {
+        Ok(self.view.chain(self.session, self.family, table, name)?)
+    }
+
+    fn builtin(&self, table: &[u8], name: &[u8]) -> Option<&'static BuiltinChain> {
+        builtins(self.family, table)?.iter().find(|b| b.name == name)
+    }
+
+    /// Whether a chain of this name is there for a command: a user chain or a built-in one that the kernel has.
+    pub fn has_chain(&mut self, table: &[u8], name: &[u8]) -> Result<bool, Failure> {
+        let builtin = self.builtin(table, name).is_some();
+        Ok(self.chain(table, name)?.is_some_and(|c| !c.is_foreign() && c.builtin.is_some() == builtin))
+    }
+
+    /// Makes the table exist.
+    fn need_table(&mut self, table: &[u8]) -> Result<(), Failure> {
+        if !self.view.table_exists(self.session, self.family, table)? {
+            self.batch.add_table(table);
+            self.view.table(table).exists = Some(true);
+        }
+        Ok(())
+    }
+
+    /// Makes a built-in chain exist, or says whether a user chain does. A chain of a built-in name with another hook, priority or type is
+    /// not what is meant; creating the right one beside it is refused by the kernel, as it is for stock.
+    fn need_chain(&mut self, table: &[u8], name: &[u8]) -> Result<bool, Failure> {
+        if self.has_chain(table, name)? {
+            return Ok(true);
+        }
+        let Some(builtin) = self.builtin(table, name) else { return Ok(false) };
+        self.need_table(table)?;
+        self.batch.add_base_chain(table, builtin, Some(NF_ACCEPT.cast_unsigned()), None, OpKind::ChainAdd);
+        self.view.table(table).add(name, ChainView::new(Some(builtin)));
+        Ok(true)
+    }
+
+    /// `-j CHAIN`: the chain must exist.
+    fn check_jump(&mut self, table: &[u8], action: &Action) -> Result<(), Failure> {
+        let Some(to) = action.chain() else { return Ok(()) };
+        let to_builtin = self.builtin(table, to).is_some();
+        if self.lenient || to_builtin || self.chain(table, to)?.is_some() {
+            return Ok(());
+        }
+        let text = [b"Chain '", to, b"' does not exist"].concat();
+        let advice = format!(
+            "there is no target and no chain of that name in table {}; -N makes a chain",
+            String::from_utf8_lossy(table)
+        );
+        Err(crate::text::Error::usage(text).advise(advice).into())
+    }
+
+    /// Writes one rule.
+    fn write_rule(&mut self, table: &[u8], chain: &[u8], place: RulePlace, body: &Body, counters: Counters) -> Slot {
+        let message = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
+        if self.ids {
+            self.next_id += 1;
+            self.batch.set_rule_id(self.next_id);
+        }
+        let compat = compat_of(body);
+        let family = self.family;
+        self.batch.rule(table, chain, place, Some(compat), None, |x| {
+            body.encode(family, counters.packets, counters.bytes, x);
+        });
+        let handle = if let RulePlace::Replace(handle) = place { Some(handle) } else { None };
+        Slot {
+            handle,
+            id: if self.ids && handle.is_none() { self.next_id } else { 0 },
+            body: SlotBody::Message(message),
+        }
+    }
+
+    /// `-A`.
+    pub fn append(&mut self, table: &[u8], chain: &[u8], spec: &mut RuleSpec) -> Result<(), Failure> {
+        self.check_jump(table, &spec.body.action)?;
+        if !self.need_chain(table, chain)? {
+            return Err(NO_CHAIN);
+        }
+        let counters = spec.counters;
+        spec.for_each(|body| {
+            let slot = self.write_rule(table, chain, RulePlace::Append, body, counters);
+            if let Some(view) = self.chain(table, chain)? {
+                view.append(slot);
+            }
+            Ok(())
+        })
+    }
+
+    /// `-I`, before the rule of this number (from 1).
+    pub fn insert(&mut self, table: &[u8], chain: &[u8], number: u32, spec: &mut RuleSpec) -> Result<(), Failure> {
+        self.check_jump(table, &spec.body.action)?;
+        if !self.need_chain(table, chain)? {
+            return Err(NO_CHAIN);
+        }
+        let counters = spec.counters;
+        spec.for_each(|body| {
+            if number == 1 {
+                let slot = self.write_rule(table, chain, RulePlace::First, body, counters);
+                if let Some(view) = self.chain(table, chain)? {
+                    view.prepend(slot);
+                }
+                return Ok(());
+            }
+            let at = number as usize - 1;
+            let (place, len) = self.place(table, chain, at)?;
+            let Some(place) = place else {
+                if at != len {
+                    return Err(Failure::Object("Index of insertion too big"));
+                }
+                let slot = self.write_rule(table, chain, RulePlace::Append, body, counters);
+                if let Some(view) = self.chain(table, chain)? {
+                    view.append(slot);
+                }
+                return Ok(());
+            };
+            let place = match (place.handle, place.id) {
+                (Some(handle), _) => RulePlace::Before(handle),
+                (None, 0) => return Err(Failure::NeedIds),
+                (None, id) => RulePlace::BeforeId(id),
+            };
+            let slot = self.write_rule(table, chain, place, body, counters);
+            self.edit(table, chain, |slots| slots.insert(at.min(slots.len()), slot))
+        })
+    }
+
+    /// `-R`.
+    pub fn replace(&mut self, table: &[u8], chain: &[u8], number: u32, spec: &mut RuleSpec) -> Result<(), Failure> {
+        self.check_jump(table, &spec.body.action)?;
+        if !self.has_chain(table, chain)? {
+            return Err(match self.builtin(table, chain) {
+                Some(_) => Failure::Object("Index of replacement too big"),
+                None => NO_CHAIN,
+            });
+        }
+        let at = number as usize - 1;
+        let (Some(old), _) = self.place(table, chain, at)? else {
+            return Err(Failure::Object("Index of replacement too big"));
+        };
+        let counters = spec.counters;
+        spec.for_each(|body| {
+            let slot = match (old.handle, old.id) {
+                (Some(handle), _) => self.write_rule(table, chain, RulePlace::Replace(handle), body, counters),
+                (None, 0) => return Err(Failure::NeedIds),
+                (None, id) => {
+                    let slot = self.write_rule(table, chain, RulePlace::BeforeId(id), body, counters);
+                    self.batch.delete_rule_id(table, chain, id);
+                    slot
+                }
+            };
+            self.edit(table, chain, |slots| {
+                if let Some(place) = slots.get_mut(at) {
+                    *place = slot;
+                }
+            })
+        })
+    }
+
+    /// `-D` by number.
+    pub fn delete_number(&mut self, table: &[u8], chain: &[u8], number: u32) -> Result<(), Failure> {
+        if !self.has_chain(table, chain)? {
+            return Err(match self.builtin(table, chain) {
+                Some(_) => Failure::Object("Index of deletion too big"),
+                None => NO_CHAIN,
+            });
+        }
+        let at = number as usize - 1;
+        let (Some(slot), _) = self.place(table, chain, at)? else {
+            return Err(Failure::Object("Index of deletion too big"));
+        };
+        self.delete_slot(table, chain, &slot, at)
+    }
+
+    /// `-D` by rule: every combination of addresses, or none.
+    pub fn delete(&mut self, table: &[u8], chain: &[u8], spec: &mut RuleSpec) -> Result<(), Failure> {
+        self.check_jump(table, &spec.body.action)?;
+        if !self.has_chain(table, chain)? {
+            return Err(BAD_RULE);
+        }
+        spec.for_each(|body| {
+            let (at, slot) = self.find(table, chain, body)?.ok_or(BAD_RULE)?;
+            self.delete_slot(table, chain, &slot, at)
+        })
+    }
+
+    /// `-C`.
+    pub fn check(&mut self, table: &[u8], chain: &[u8], spec: &mut RuleSpec) -> Result<(), Failure> {
+        self.check_jump(table, &spec.body.action)?;
+        if !self.has_chain(table, chain)? {
+            return Err(BAD_RULE);
+        }
+        spec.for_each(|body| self.find(table, chain, body)?.map(|_| ()).ok_or(BAD_RULE))
+    }
+
+    fn delete_slot(&mut self, table: &[u8], chain: &[u8], slot: &Slot, at: usize) -> Result<(), Failure> {
+        match (slot.handle, slot.id) {
+            (Some(handle), _) => self.batch.delete_rule(table, chain, handle),
+            (None, 0) => return Err(Failure::NeedIds),
+            (None, id) => self.batch.delete_rule_id(table, chain, id),
+        }
+        // The next command of this batch must not find it again.
+        self.edit(table, chain, |slots| {
+            if at < slots.len() {
+                slots.remove(at);
+            }
+        })
+    }
+
+    /// Changes the known rules of a chain.
+    fn edit(&mut self, table: &[u8], chain: &[u8], change: impl FnOnce(&mut Vec<Slot>)) -> Result<(), Failure> {
+        let (family, session) = (self.family, &mut *self.session);
+        if let Some(view) = self.view.chain(session, family, table, chain)? {
+            change(&mut view.rules(session, family)?.slots);
+        }
+        Ok(())
+    }
+
+    /// The rule at a place (from 0), and how many rules the chain has.
+    fn place(&mut self, table: &[u8], chain: &[u8], at: usize) -> Result<(Option<Slot>, usize), Failure> {
+        self.pin()?;
+        let (family, session) = (self.family, &mut *self.session);
+        match self.view.chain(session, family, table, chain)? {
+            Some(view) => {
+                let slots = &view.rules(session, family)?.slots;
+                Ok((slots.get(at).cloned(), slots.len()))
+            }
+            None => Ok((None, 0)),
+        }
+    }
+
+    /// The first rule of a chain that is equal to `body`.
+    fn find(&mut self, table: &[u8], chain: &[u8], body: &Body) -> Result<Option<(usize, Slot)>, Failure> {
+        self.pin()?;
+        let wanted = self.canonical(body);
+        let (family, session) = (self.family, &mut *self.session);
+        let Some(view) = self.view.chain(session, family, table, chain)? else { return Ok(None) };
+        if !view.rules_known() && !view.empty {
+            return Self::find_in_kernel(session, family, table, chain, &wanted, &mut self.raiser);
+        }
+        let rules = view.rules(session, family)?;
+        for (at, slot) in rules.slots.iter().enumerate() {
+            let raised = match &slot.body {
+                SlotBody::Arena(exprs, userdata) => {
+                    let userdata = rules.bytes(userdata);
+                    self.raiser.raise(rules.bytes(exprs), Some(userdata).filter(|u| !u.is_empty()))
+                }
+                SlotBody::Message(message) => {
+                    let range = self.batch.rules_range(*message as usize).unwrap_or(0..0);
+                    self.raiser.raise(self.batch.as_bytes().get(range).unwrap_or_default(), None)
+                }
+            };
+            if matches!(raised, Raised::Rule(body, _) if body == wanted) {
+                return Ok(Some((at, slot.clone())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks for a rule while the kernel lists the chain, without keeping what passes.
+    fn find_in_kernel(
+        session: &mut Session,
+        family: Family,
+        table: &[u8],
+        chain: &[u8],
+        wanted: &Body,
+        raiser: &mut Raiser,
+    ) -> Result<Option<(usize, Slot)>, Failure> {
+        let (mut at, mut found) = (0, None);
+        session.rules(family, table, chain, &mut |event| {
+            let rule = match event {
+                Event::Restart => {
+                    at = 0;
+                    return ControlFlow::Continue(());
+                }
+                Event::Rule(rule) => rule,
+            };
+            if matches!(raiser.raise(rule.exprs, rule.userdata), Raised::Rule(body, _) if body == *wanted) {
+                let body = SlotBody::Arena(0..0, 0..0);
+                found = Some((at, Slot { handle: Some(rule.handle), id: 0, body }));
+                return ControlFlow::Break(());
+            }
+            at += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// A rule as it would come back from the kernel: what is merged or written in another form there compares equal then.
+    fn canonical(&mut self, body: &Body) -> Body {
+        let mut batch = Batch::new(self.family);
+        let family = self.family;
+        batch.rule(b"", b"", RulePlace::Append, None, None, |x| body.encode(family, 0, 0, x));
+        let range = batch.rules_range(0).unwrap_or(0..0);
+        match self.raiser.raise(batch.as_bytes().get(range).unwrap_or_default(), None) {
+            Raised::Rule(body, _) => body,
+            Raised::Opaque(_) => body.clone(),
+        }
+    }
+
+    /// `-N`.
+    pub fn new_chain(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
+        if self.builtin(table, name).is_some() || self.chain(table, name)?.is_some() {
+            return Err(Failure::Object("Chain already exists"));
+        }
+        self.need_table(table)?;
+        self.batch.add_chain(table, name, true);
+        self.view.table(table).add(name, ChainView::new(None));
+        Ok(())
+    }
+
+    /// `-X CHAIN`.
+    pub fn delete_chain(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
+        if !self.has_chain(table, name)? {
+            return Err(NO_CHAIN);
+        }
+        self.batch.delete_chain(table, name);
+        self.view.table(table).remove(name);
+        Ok(())
+    }
+
+    /// `-X`: every user chain, and the built-in ones that are empty and accept. Returns the names of the user chains.
+    pub fn delete_chains(&mut self, table: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+        self.pin()?;
+        let accept = NF_ACCEPT.cast_unsigned();
+        let view = self.view.complete(self.session, self.family, table)?;
+        let idle = |c: &ChainView| {
+            let kernel = c.kernel.as_ref();
+            c.builtin.is_some()
+                && kernel.is_some_and(|k| k.uses == 0 && k.base.as_ref().is_some_and(|b| b.policy == accept))
+        };
+        let user = |c: &ChainView| c.builtin.is_none() && !c.is_foreign();
+        let users: Vec<Vec<u8>> = view.chains().filter(|(_, c)| user(c)).map(|(n, _)| n.clone()).collect();
+        let idle: Vec<Vec<u8>> =
+            view.chains().filter(|(_, c)| idle(c) && c.tail_is_empty()).map(|(n, _)| n.clone()).collect();
+        for name in users.iter().chain(&idle) {
+            self.batch.delete_chain(table, name);
+            self.view.table(table).remove(name);
+        }
+        Ok(users)
+    }
+
+    /// `-E`. Built-in chains cannot be renamed (stock 1.8.9 lets one be renamed and then no longer shows its rules).
+    pub fn rename_chain(&mut self, table: &[u8], name: &[u8], new: &[u8]) -> Result<(), Failure> {
+        self.pin()?;
+        if !self.has_chain(table, name)? || self.builtin(table, name).is_some() {
+            return Err(NO_CHAIN);
+        }
+        if self.builtin(table, new).is_some() || self.chain(table, new)?.is_some() {
+            return Err(Failure::Object("File exists"));
+        }
+        check_new_chain(new, self.family)?;
+        let handle = self.chain(table, name)?.and_then(|c| c.kernel.as_ref()).map(|k| k.handle);
+        let Some(handle) = handle else {
+            return Err(Failure::Plain(exit::OTHER, b"a chain cannot be made and renamed in one transaction".to_vec()));
+        };
+        self.batch.rename_chain(table, handle, new);
+        if let Some(chain) = self.view.table(table).remove(name) {
+            self.view.table(table).add(new, chain);
+        }
+        Ok(())
+    }
+
+    /// `-F CHAIN`; a built-in chain that the kernel does not have is made, as stock does.
+    pub fn flush(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
+        if !self.need_chain(table, name)? {
+            return Err(NO_CHAIN);
+        }
+        self.batch.flush_chain(table, name, OpKind::RuleFlush);
+        if let Some(view) = self.chain(table, name)? {
+            view.flush();
+        }
+        Ok(())
+    }
+
+    /// `-F`: every chain that is iptables' own, and no other (stock empties foreign base chains too). Returns the chains in listing order.
+    pub fn flush_all(&mut self, table: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+        let names = self.own_chains(table)?;
+        for name in &names {
+            if self.has_chain(table, name)? {
+                self.flush(table, name)?;
+            }
+        }
+        Ok(names)
+    }
+
+    /// The built-in chains of a table in hook order, present or not, and the user chains by name.
+    pub fn own_chains(&mut self, table: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+        self.pin()?;
+        let builtins = builtins(self.family, table).unwrap_or_default();
+        let mut names: Vec<Vec<u8>> = builtins.iter().map(|b| b.name.to_vec()).collect();
+        let view = self.view.complete(self.session, self.family, table)?;
+        let users = view.chains().filter(|(_, c)| c.builtin.is_none() && !c.is_foreign());
+        names.extend(users.map(|(name, _)| name.clone()).filter(|n| !builtins.iter().any(|b| b.name == n.as_slice())));
+        Ok(names)
+    }
+
+    /// Empties a table for a restore. A table in which everything is iptables' own is deleted, so that only what the file names is made
+    /// again; where another program keeps sets or base chains in it, only iptables' chains go.
+    pub fn clear_table(&mut self, table: &[u8]) -> Result<(), Failure> {
+        if self.view.table(table).exists == Some(false) {
+            return Ok(());
+        }
+        self.pin()?;
+        let (family, session) = (self.family, &mut *self.session);
+        let Some(kernel) = session.table(family, table)? else {
+            self.view.table(table).clear();
+            return Ok(());
+        };
+        let view = self.view.complete(session, family, table)?;
+        let mut own: Vec<Vec<u8>> = view.chains().filter(|(_, c)| !c.is_foreign()).map(|(n, _)| n.clone()).collect();
+        if own.len() == kernel.uses as usize {
+            self.batch.delete_table(table);
+            self.view.table(table).clear();
+            return Ok(());
+        }
+        // Rules first, so that no jump keeps a chain; the anonymous sets of a rule go with it.
+        for name in &own {
+            self.batch.flush_chain(table, name, OpKind::RuleFlush);
+        }
+        own.retain(|name| !self.jumped_to_by_others(table, name));
+        for name in &own {
+            self.batch.delete_chain(table, name);
+            self.view.table(table).remove(name);
+        }
+        Ok(())
+    }
+
+    /// Whether more leads to a chain than the rules of iptables' own chains can: then it stays, empty. It cannot be told from counts alone
+    /// who does, so every chain stays that something leads to.
+    fn jumped_to_by_others(&mut self, table: &[u8], name: &[u8]) -> bool {
+        let foreign = self.view.table(table).chains().any(|(_, c)| c.is_foreign());
+        let view = self.view.table(table).chains().find(|(n, _)| n.as_slice() == name);
+        foreign && view.is_some_and(|(_, c)| c.builtin.is_none() && c.kernel.as_ref().is_some_and(|k| k.uses > 0))
+    }
+
+    /// A `:CHAIN -` line of a restore file for a user chain: it is made, or emptied if it is there.
+    pub fn declare_chain(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
+        if self.has_chain(table, name)? {
+            self.batch.flush_chain(table, name, OpKind::ChainUserFlush);
+            if let Some(view) = self.chain(table, name)? {
+                view.flush();
+            }
+            return Ok(());
+        }
+        self.need_table(table)?;
+        self.batch.add_chain(table, name, false);
+        self.view.table(table).add(name, ChainView::new(None));
+        Ok(())
+    }
+
+    /// A `:CHAIN -` line for a built-in chain: it is there then, with the policy that it has.
+    pub fn need_builtin(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
+        self.need_chain(table, name).map(|_| ())
+    }
+
+    /// `-P`, and the `:CHAIN POLICY` lines of a restore file.
+    pub fn set_policy(&mut self, table: &[u8], name: &[u8], policy: &[u8], counters: Counters) -> Result<(), Failure> {
+        let Some(builtin) = self.builtin(table, name) else { return Err(Failure::Object("Bad built-in chain name")) };
+        let code = match policy {
+            b"ACCEPT" => NF_ACCEPT,
+            b"DROP" => NF_DROP,
+            _ => return Err(Failure::Object("Bad policy name. Run `dmesg' for more information")),
+        };
+        let known = self.has_chain(table, name)?;
+        if !known {
+            self.need_table(table)?;
+        }
+        let kind = if known { OpKind::ChainUpdate } else { OpKind::ChainAdd };
+        self.batch.add_base_chain(table, builtin, Some(code.cast_unsigned()), Some(counters), kind);
+        if !known {
+            self.view.table(table).add(name, ChainView::new(Some(builtin)));
+        } else if let Some(base) = self.chain(table, name)?.and_then(|c| c.kernel.as_mut()?.base.as_mut()) {
+            base.policy = code.cast_unsigned();
+        }
+        Ok(())
+    }
+}
+
+/// What `NFTA_RULE_COMPAT` says of a rule: its protocol, and whether it is inverted (fact sheet 2.6).
+pub fn compat_of(body: &Body) -> (u32, u32) {
+    match body.base.protocol {
+        Some((protocol, not)) => (u32::from(protocol), if not { NFT_RULE_COMPAT_F_INV } else { 0 }),
+        None => (0, 0),
+    }
+}
