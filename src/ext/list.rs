@@ -148,7 +148,18 @@ extensions! {
 extensions! {
     /// A target that is not a verdict and not a chain.
     Target: TargetExt, apply(&mut Packet) -> Effect,
+    Ct(targets::ct::Ct),
+    Dnat(targets::dnat::Dnat),
+    Log(targets::log::Log),
     Mark(targets::mark::Mark),
+    Masquerade(targets::masquerade::Masquerade),
+    Nflog(targets::nflog::Nflog),
+    Notrack(targets::notrack::Notrack),
+    Queue(targets::queue::Queue),
+    Redirect(targets::redirect::Redirect),
+    Reject(targets::reject::Reject),
+    Snat(targets::snat::Snat),
+    Trace(targets::trace::Trace),
 }
 
 #[cfg(test)]
