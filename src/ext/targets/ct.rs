@@ -15,9 +15,9 @@
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, number, usage_bytes};
 use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
+use crate::packet::Conntrack;
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::packet::Conntrack;
 use crate::types::{Family, Out};
 use crate::wire::BlobWriter;
 
@@ -231,8 +231,8 @@ impl TargetExt for Ct {
 mod tests {
     use crate::ext::Effect;
     use crate::ext::targets::testing::{TCP, effect, error, row};
-    use crate::packet::build::{Ipv4, Udp};
     use crate::packet::Conntrack;
+    use crate::packet::build::{Ipv4, Udp};
     use crate::types::Family::{V4, V6};
 
     #[test]

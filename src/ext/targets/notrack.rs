@@ -14,9 +14,9 @@
 use super::ct::{FLAG_ALIAS, FLAG_NOTRACK};
 use crate::ext::options::{Given, UsageError};
 use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
+use crate::packet::Conntrack;
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::packet::Conntrack;
 use crate::types::{Family, Out};
 use crate::wire::BlobWriter;
 
