@@ -141,8 +141,14 @@ fn exact<E: Extension>(info: &[u8], family: Family, scratch: &mut Vec<u8>) -> Op
 extensions! {
     /// A match with its options.
     Match: MatchExt, eval(&Packet) -> Tri,
+    Comment(matches::comment::Comment),
+    Conntrack(matches::conntrack::Conntrack),
     Length(matches::length::Length),
+    Limit(matches::limit::Limit),
     Mark(matches::mark::Mark),
+    Owner(matches::owner::Owner),
+    Recent(matches::recent::Recent),
+    State(matches::state::State),
 }
 
 extensions! {

@@ -1,4 +1,10 @@
 //! The matches, one file each; their one list is in [`super::Match`].
 
+pub mod comment;
+pub mod conntrack;
 pub mod length;
+pub mod limit;
 pub mod mark;
+pub mod owner;
+pub mod recent;
+pub mod state;

@@ -1,0 +1,244 @@
+//! `-m limit`: a token bucket for the whole rule.
+//!
+//! # Matches
+//! Packets while there are tokens. The bucket starts full with `--limit-burst` tokens and gets one each `unit/rate` seconds.
+//! # Options
+//! `--limit N[/second|/minute|/hour|/day]` (units may be cut short; default 3/hour; at most 10000/second), `--limit-burst N` (0 to 10000,
+//! default 5; 0 is the default too).
+//! # Wire
+//! Native: `limit rate/unit burst`, in packets. A rate is first cut to a period of whole 1/10000 seconds and then written as a number per
+//! second, minute, hour or day, as stock does: 300/s becomes 303/sec, 120/min 2/sec. Also read: xt `limit` revision 0,
+//! `struct xt_rateinfo { u32 avg; u32 burst; … }`, avg in 1/10000 seconds, the rest private to the kernel.
+//! # Evaluates
+//! Always known, from the clock and what the rule let pass before: the kernel's nft_limit.
+//! # Differs
+//! A limit that another program wrote is taken only if a `--limit` has just its period: stock prints `limit rate 300/second` as 303/sec.
+//! # Sources
+//! iptables-extensions(8) "limit"; `linux/netfilter/xt_limit.h`, `nf_tables.h` (NFTA_LIMIT_*); fact sheet 2.4.
+
+use crate::ext::list::Match;
+use crate::ext::options::{Given, Kind, Opt, UsageError, skip_space, usage_bytes};
+use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::packet::Packet;
+use crate::packet::env::Env;
+use crate::types::{Family, Out, Tri};
+use crate::wire::cond::Item;
+use crate::wire::consts::NFT_LIMIT_PKTS;
+use crate::wire::expr::Expr;
+use crate::wire::{BlobWriter, ExprWriter};
+
+/// A rate and a burst, in packets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Limit {
+    rate: Rate,
+    /// 0 to 10000; 0 means the default.
+    burst: u32,
+}
+
+/// `n` per unit, as it is written and printed: 1 to 10000 a second, or as much in the larger units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Rate {
+    n: u32,
+    /// Index into [`UNITS`].
+    unit: usize,
+}
+
+/// Units: length in seconds, the name it is printed by, and the name it is read by.
+const UNITS: [(u32, &str, &str); 4] =
+    [(86400, "day", "day"), (3600, "hour", "hour"), (60, "min", "minute"), (1, "sec", "second")];
+
+/// Parts of a second in which periods are counted (`XT_LIMIT_SCALE`).
+const SCALE: u32 = 10000;
+const DEFAULT_BURST: u32 = 5;
+const MAX_BURST: u32 = 10000;
+
+const LIMIT: u8 = 0;
+const BURST: u8 = 1;
+
+const OPTIONS: &[Opt] = &[
+    Opt::value("limit", LIMIT, Kind::Raw, "rate[/unit]", "average number of packets in a second, minute, hour or day")
+        .examples(&["5", "5/s", "10/minute", "120/min", "3/hour", "7/day", "300/s", "10000/second", "864000000/day"]),
+    Opt::value(
+        "limit-burst",
+        BURST,
+        Kind::Number { min: 0, max: MAX_BURST as u64 },
+        "number",
+        "packets let through at first",
+    )
+    .examples(&["0", "1", "5", "7", "10000"]),
+];
+
+impl Extension for Limit {
+    const SPEC: Spec = Spec { options: OPTIONS, ..Spec::new("limit", 0, "matches at a limited rate") };
+
+    fn new(_: Family) -> Self {
+        Self { rate: Rate { n: 3, unit: 1 }, burst: DEFAULT_BURST }
+    }
+
+    fn set(&mut self, given: &Given<'_>, _: &ParseCx<'_>) -> Result<(), UsageError> {
+        match given.id() {
+            LIMIT => self.rate = Rate::parse(given.bytes())?,
+            _ => self.burst = given.u32(),
+        }
+        Ok(())
+    }
+
+    fn save(&self, out: &mut Out, _: &PrintCx<'_>) {
+        out.str(" --limit ");
+        self.rate.print(out);
+        if self.burst() != DEFAULT_BURST {
+            out.str(" --limit-burst ");
+            out.dec(u64::from(self.burst));
+        }
+    }
+
+    fn list(&self, out: &mut Out, _: &PrintCx<'_>) {
+        out.str(" limit: avg ");
+        self.rate.print(out);
+        out.str(" burst ");
+        out.dec(u64::from(self.burst()));
+    }
+
+    fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
+        b.u32(self.rate.period());
+        b.u32(self.burst);
+        b.zeros(32);
+    }
+
+    fn decode(info: &[u8], _: Family) -> Option<Self> {
+        let [a0, a1, a2, a3, b0, b1, b2, b3, ..] = *info else { return None };
+        let burst = u32::from_ne_bytes([b0, b1, b2, b3]);
+        let rate = Rate::of_period(u32::from_ne_bytes([a0, a1, a2, a3]))?;
+        (1..=MAX_BURST).contains(&burst).then_some(Self { rate, burst })
+    }
+
+    fn scrub(info: &mut [u8]) {
+        if let Some(private) = info.get_mut(8..) {
+            private.fill(0);
+        }
+    }
+}
+
+impl Limit {
+    /// The burst that counts.
+    fn burst(&self) -> u32 {
+        if self.burst == 0 { DEFAULT_BURST } else { self.burst }
+    }
+}
+
+impl Rate {
+    /// `N[/unit]`. N is the number at the front, read like atoi(3): what stands between it and the slash is ignored.
+    fn parse(text: &[u8]) -> Result<Self, UsageError> {
+        let bad = || usage_bytes("bad rate \"", text, "\"'");
+        let mut parts = text.splitn(2, |b| *b == b'/');
+        let n = leading_int(parts.next().unwrap_or_default());
+        let seconds = match parts.next() {
+            None => 1,
+            Some(unit) => {
+                let is = |name: &str| {
+                    let start = name.as_bytes().get(..unit.len());
+                    !unit.is_empty() && start.is_some_and(|s| s.eq_ignore_ascii_case(unit))
+                };
+                UNITS.iter().find(|(_, _, name)| is(name)).ok_or_else(bad)?.0
+            }
+        };
+        let period = (SCALE * seconds).checked_div(n).ok_or_else(bad)?;
+        Self::of_period(period).ok_or_else(|| usage_bytes("Rate too fast \"", text, "\""))
+    }
+
+    /// The rate that is written for a period in 1/10000 seconds: per unit as small as still says it well.
+    fn of_period(period: u32) -> Option<Self> {
+        let per = |seconds: u32| (SCALE * seconds).checked_div(period);
+        let too_small = |(seconds, ..): &(u32, &str, &str)| {
+            let whole = SCALE * seconds;
+            period > whole || per(*seconds).is_none_or(|n| n < whole % period)
+        };
+        let unit = UNITS.iter().skip(1).position(too_small).unwrap_or(UNITS.len() - 1);
+        let (seconds, ..) = *UNITS.get(unit)?;
+        Some(Self { n: per(seconds).filter(|n| *n != 0)?, unit })
+    }
+
+    fn seconds(self) -> u32 {
+        UNITS.get(self.unit).map_or(1, |(seconds, ..)| *seconds)
+    }
+
+    /// The period in 1/10000 seconds.
+    fn period(self) -> u32 {
+        (SCALE * self.seconds()).checked_div(self.n).unwrap_or(0)
+    }
+
+    /// Nanoseconds for a packet, as the kernel reckons.
+    fn cost(self) -> u64 {
+        cost(u64::from(self.n), u64::from(self.seconds())).unwrap_or(0)
+    }
+
+    fn print(self, out: &mut Out) {
+        out.dec(u64::from(self.n));
+        out.byte(b'/');
+        out.str(UNITS.get(self.unit).map_or("", |(_, name, _)| name));
+    }
+}
+
+/// Nanoseconds for a packet at `rate` packets in `unit` seconds.
+fn cost(rate: u64, unit: u64) -> Option<u64> {
+    unit.checked_mul(1_000_000_000)?.checked_div(rate)
+}
+
+/// The decimal number at the front, cut to 32 bits: atoi(3) as unsigned.
+fn leading_int(text: &[u8]) -> u32 {
+    let text = skip_space(text);
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    let digits = digits.iter().take_while(|b| b.is_ascii_digit());
+    let n = digits.fold(0u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0')));
+    let n = i64::try_from(n).unwrap_or(i64::MAX);
+    let [a, b, c, d, ..] = (if negative { -n } else { n }).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The bucket of one rule, in nanoseconds: `nft_limit` of the kernel.
+#[derive(Debug)]
+struct Bucket {
+    tokens: u64,
+    last_ns: u64,
+}
+
+impl MatchExt for Limit {
+    fn encode(&self, _: Family, x: &mut ExprWriter<'_>) {
+        x.limit(u64::from(self.rate.n), u64::from(self.rate.seconds()), self.burst);
+    }
+
+    fn raise(item: &Item<'_>, body: &mut Body) -> bool {
+        let Item::Expr(Expr::Limit { rate, unit, burst, ty: NFT_LIMIT_PKTS, flags: 0 }) = item else { return false };
+        let (Some(period), Some(cost)) = (unit.saturating_mul(u64::from(SCALE)).checked_div(*rate), cost(*rate, *unit))
+        else {
+            return false;
+        };
+        let Some(ours) = u32::try_from(period).ok().and_then(Rate::of_period) else { return false };
+        if ours.cost() != cost || *burst > MAX_BURST {
+            return false;
+        }
+        body.matches.push(Match::Limit(Self { rate: ours, burst: *burst }));
+        true
+    }
+
+    fn eval(&self, _: &Packet, env: &mut Env<'_>) -> Tri {
+        let cost = self.rate.cost();
+        let max = cost * u64::from(self.burst());
+        let cell = env.state.cell::<Option<Bucket>>("limit", &env.place.key());
+        let bucket = cell.get_or_insert(Bucket { tokens: max, last_ns: env.now_ns });
+        let passed_ns = env.now_ns.saturating_sub(bucket.last_ns);
+        bucket.tokens = bucket.tokens.saturating_add(passed_ns).min(max);
+        bucket.last_ns = env.now_ns;
+        match bucket.tokens.checked_sub(cost) {
+            Some(left) => {
+                bucket.tokens = left;
+                Tri::True
+            }
+            None => Tri::False,
+        }
+    }
+}

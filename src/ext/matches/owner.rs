@@ -1,0 +1,207 @@
+//! `-m owner`: who sends the packet.
+//!
+//! # Matches
+//! Packets of a local socket by the user and group that it was made as. All that is given must hold. A packet without a socket (forwarded, or
+//! the kernel's own) matches only if every condition is inverted.
+//! # Options
+//! `[!] --uid-owner USER[-USER]`, `[!] --gid-owner GROUP[-GROUP]` (a name, or numbers with `-` or `:` between), `--suppl-groups` behind
+//! `--gid-owner`: a supplementary group will do, `[!] --socket-exists`; at least one of the other three. Hooks OUTPUT and POSTROUTING.
+//! # Wire
+//! xt `owner` revision 1: `struct xt_owner_match_info { u32 uid_min, uid_max, gid_min, gid_max; u8 match, invert; }`, host order.
+//! # Evaluates
+//! Unknown with `--suppl-groups` if the socket's own group does not match: its other groups are not known.
+//! # Differs
+//! A number is an id, even where a user or group has it as its name; stock asks for a name first, over the network if need be.
+//! # Sources
+//! iptables-extensions(8) "owner"; `linux/netfilter/xt_owner.h`.
+
+use crate::ext::options::{Given, Kind, Opt, UsageError, bit, leading_number, usage_bytes};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::packet::Packet;
+use crate::packet::env::Env;
+use crate::types::{Family, Names, Out, Tri};
+use crate::usage;
+use crate::wire::BlobWriter;
+
+/// Ranges of ids, both ends included; 0 where the condition is not asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    uid: (u32, u32),
+    gid: (u32, u32),
+    /// What is asked: `XT_OWNER_*`.
+    flags: u8,
+    /// What is inverted; a part of `flags`.
+    invert: u8,
+}
+
+// The ids are the bit numbers of XT_OWNER_* (xt_owner.h).
+const UID: u8 = 0;
+const GID: u8 = 1;
+const SOCKET: u8 = 2;
+const SUPPL_GROUPS: u8 = 3;
+
+const OPTIONS: &[Opt] = &[
+    Opt::value("uid-owner", UID, Kind::Raw, "userid[-userid]", "user of the socket, by name or number")
+        .invertible()
+        .examples(&["0", "1000", "10-20", "5:7", "0x10", "0-4294967294"]),
+    Opt::value("gid-owner", GID, Kind::Raw, "groupid[-groupid]", "group of the socket, by name or number")
+        .invertible()
+        .examples(&["0", "100", "3-4", "4294967294"]),
+    Opt::flag("socket-exists", SOCKET, "whether there is a socket").invertible(),
+    Opt {
+        needs: bit(GID),
+        ..Opt::flag("suppl-groups", SUPPL_GROUPS, "match supplementary groups with --gid-owner too")
+    },
+];
+
+impl Extension for Owner {
+    const SPEC: Spec = Spec {
+        options: OPTIONS,
+        sample: "@filter/OUTPUT",
+        ..Spec::new("owner", 1, "matches the user and group of the sending socket")
+    };
+
+    fn new(_: Family) -> Self {
+        Self { uid: (0, 0), gid: (0, 0), flags: 0, invert: 0 }
+    }
+
+    fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError> {
+        let bad =
+            |text: &[u8]| usage_bytes(&format!("owner: Bad value for \"--{}\" option: \"", given.opt.name), text, "\"");
+        match given.id() {
+            UID => self.uid = ids(given.bytes(), |name| cx.names.uid(name)).ok_or_else(|| bad(given.bytes()))?,
+            GID => self.gid = ids(given.bytes(), |name| cx.names.gid(name)).ok_or_else(|| bad(given.bytes()))?,
+            SUPPL_GROUPS if self.flags & flag(GID) == 0 => return Err(bad(b"you need to use --gid-owner first")),
+            _ => {}
+        }
+        self.flags |= flag(given.id());
+        if given.negated {
+            self.invert |= flag(given.id());
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, seen: u32, _: &ParseCx<'_>) -> Result<(), UsageError> {
+        match seen {
+            0 => Err(usage!("owner: At least one of --uid-owner, --gid-owner or --socket-exists is required")),
+            _ => Ok(()),
+        }
+    }
+
+    fn save(&self, out: &mut Out, _: &PrintCx<'_>) {
+        if self.begin(out, SOCKET) {
+            out.str("--socket-exists");
+        }
+        for (id, name, range) in [(UID, "--uid-owner ", self.uid), (GID, "--gid-owner ", self.gid)] {
+            if self.begin(out, id) {
+                out.str(name);
+                print_range(out, range);
+            }
+        }
+        if self.begin(out, SUPPL_GROUPS) {
+            out.str("--suppl-groups");
+        }
+    }
+
+    fn list(&self, out: &mut Out, cx: &PrintCx<'_>) {
+        type Lookup = fn(&dyn Names, u32) -> Option<Vec<u8>>;
+        if self.begin(out, SOCKET) {
+            out.str("owner socket exists");
+        }
+        let user: Lookup = |names, id| names.user_name(id);
+        let group: Lookup = |names, id| names.group_name(id);
+        for (id, title, range, name) in [(UID, "UID", self.uid, user), (GID, "GID", self.gid, group)] {
+            if self.begin(out, id) {
+                write!(out, "owner {title} match ");
+                let single = range.0 == range.1 && !cx.numeric;
+                match if single { name(cx.names, range.0) } else { None } {
+                    Some(name) => out.bytes(&name),
+                    None => print_range(out, range),
+                }
+            }
+        }
+        if self.begin(out, SUPPL_GROUPS) {
+            out.str("incl. suppl. groups");
+        }
+    }
+
+    fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
+        for id in [self.uid.0, self.uid.1, self.gid.0, self.gid.1] {
+            b.u32(id);
+        }
+        b.u8(self.flags);
+        b.u8(self.invert);
+        b.zeros(2);
+    }
+
+    fn decode(info: &[u8], _: Family) -> Option<Self> {
+        let u32_at = |at: usize| info.get(at..)?.first_chunk().map(|b| u32::from_ne_bytes(*b));
+        let (uid, gid) = ((u32_at(0)?, u32_at(4)?), (u32_at(8)?, u32_at(12)?));
+        let [flags, invert] = *info.get(16..)?.first_chunk()?;
+        let said = |id: u8, range: (u32, u32)| flags & flag(id) != 0 || range == (0, 0);
+        let groups = flags & flag(SUPPL_GROUPS) == 0 || flags & flag(GID) != 0;
+        let known = flags != 0 && flags & 0xf0 == 0 && invert & !(flags & !flag(SUPPL_GROUPS)) == 0;
+        let max = [uid.0, uid.1, gid.0, gid.1].iter().all(|id| *id <= MAX_ID);
+        (said(UID, uid) && said(GID, gid) && groups && known && max).then_some(Self { uid, gid, flags, invert })
+    }
+}
+
+impl Owner {
+    /// Starts the text of a condition, if it is asked for.
+    fn begin(&self, out: &mut Out, id: u8) -> bool {
+        let asked = self.flags & flag(id) != 0;
+        if asked {
+            out.str(if self.invert & flag(id) != 0 { " ! " } else { " " });
+        }
+        asked
+    }
+}
+
+impl MatchExt for Owner {
+    fn eval(&self, packet: &Packet, _: &mut Env<'_>) -> Tri {
+        let (Some(uid), Some(gid)) = (packet.meta.uid, packet.meta.gid) else {
+            return Tri::from(self.flags == self.invert);
+        };
+        let test = |id: u8, holds: Tri| {
+            if self.flags & flag(id) != 0 { holds.xor(self.invert & flag(id) != 0) } else { Tri::True }
+        };
+        let inside = |(min, max): (u32, u32), id: u32| (min..=max).contains(&id);
+        let group = match inside(self.gid, gid) {
+            false if self.flags & flag(SUPPL_GROUPS) != 0 => Tri::Unknown,
+            own => Tri::from(own),
+        };
+        test(SOCKET, Tri::True).and(test(UID, Tri::from(inside(self.uid, uid)))).and(test(GID, group))
+    }
+}
+
+const fn flag(id: u8) -> u8 {
+    1 << id
+}
+
+/// The highest id; the one above means "none".
+const MAX_ID: u32 = u32::MAX - 1;
+
+/// An id or a range of ids with `-` or `:` between, else a name. The first may be greater; the kernel then refuses it.
+fn ids(text: &[u8], name: impl FnOnce(&[u8]) -> Option<u32>) -> Option<(u32, u32)> {
+    let id = |text| {
+        let (n, rest) = leading_number(text)?;
+        Some((u32::try_from(n).ok().filter(|n| *n <= MAX_ID)?, rest))
+    };
+    let range = || {
+        let (min, rest) = id(text)?;
+        match rest {
+            [] => Some((min, min)),
+            [b'-' | b':', rest @ ..] => id(rest).filter(|(_, rest)| rest.is_empty()).map(|(max, _)| (min, max)),
+            _ => None,
+        }
+    };
+    range().or_else(|| name(text).map(|id| (id, id)))
+}
+
+fn print_range(out: &mut Out, (min, max): (u32, u32)) {
+    out.dec(u64::from(min));
+    if min != max {
+        out.byte(b'-');
+        out.dec(u64::from(max));
+    }
+}
