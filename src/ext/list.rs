@@ -195,8 +195,12 @@ mod tests {
                     for text in opt.examples_for(family) {
                         let cx =
                             ParseCx { family, names: &NoNames, protocol: spec.implied_by.first().map(|p| (*p, false)) };
-                        let given = example(spec, opt, text, &cx);
                         let mut m = fresh.clone();
+                        for needed in spec.options.iter().filter(|o| opt.needs & bit(o.id) != 0) {
+                            let text = *needed.examples_for(family).first().expect("an example");
+                            m.set(&example(spec, needed, text, &cx), &cx).expect("a needed option");
+                        }
+                        let given = example(spec, opt, text, &cx);
                         m.set(&given, &cx).unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name));
                     }
                 }
