@@ -145,7 +145,40 @@ fn run(rules: usize) {
     });
 }
 
+/// The same rules in fifty chains: the kernel's part is then no longer quadratic.
+fn run_chains(rules: usize) {
+    const CHAINS: usize = 50;
+    let names: Vec<Vec<u8>> = (0..CHAINS).map(|i| format!("c{i}").into_bytes()).collect();
+    let mut batch = Batch::new(Family::V4);
+    batch.add_table(b"filter");
+    for name in &names {
+        batch.add_chain(b"filter", name, true);
+        for i in 0..rules / CHAINS {
+            let body = body(i);
+            batch.rule(b"filter", name, RulePlace::Append, Some((6, 0)), None, |x| body.encode(Family::V4, 0, 0, x));
+        }
+    }
+    let mut session = Session::open().expect("opens");
+    session.commit(&batch, None).expect("is taken");
+    let mut raiser = Raiser::new(Family::V4);
+    let all = |session: &mut Session, raiser: &mut Raiser, raise: bool| {
+        for name in &names {
+            session
+                .rules(Family::V4, b"filter", name, &mut |event| {
+                    if let (Event::Rule(rule), true) = (event, raise) {
+                        assert!(matches!(raiser.raise(rule.exprs, None), Raised::Rule(..)));
+                    }
+                    ControlFlow::Continue(())
+                })
+                .expect("dumps");
+        }
+    };
+    measure("dump, 50 chains, only counted", rules, 10, || all(&mut session, &mut raiser, false));
+    measure("dump, 50 chains, raised", rules, 10, || all(&mut session, &mut raiser, true));
+}
+
 fn main() {
     let rules = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(100_000);
+    Namespace::new().expect("root").run(|| run_chains(rules)).expect("runs");
     Namespace::new().expect("root").run(|| run(rules)).expect("runs");
 }

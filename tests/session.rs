@@ -346,3 +346,41 @@ fn rules_larger_than_a_page_are_read() {
         );
     });
 }
+
+#[test]
+fn many_chains_are_read_at_once() {
+    with_session("many_chains_are_read_at_once", |s| {
+        let mut batch = filter_input();
+        accept_from(&mut batch, b"INPUT", RulePlace::Append, 1);
+        for chain in 0..20u8 {
+            batch.add_chain(b"filter", &[b'a' + chain], true);
+            for rule in 0..200 {
+                accept_from(&mut batch, &[b'a' + chain], RulePlace::Append, 1 + chain + rule % 2);
+            }
+        }
+        s.commit(&batch, None).unwrap();
+        let chains = s.chains(V4, Some(b"filter")).unwrap();
+        let wanted: Vec<_> = chains.iter().map(|c| (c.name.clone(), c.uses as usize)).collect();
+        let read = |s: &mut Session, chains: &[&oxtables::kernel::Chain]| {
+            s.rules_of(
+                V4,
+                chains,
+                &|i| (chains[i].name.clone(), Raiser::new(V4), Vec::new()),
+                &|(_, raiser, rules), rule| rules.push(raiser.raise(rule.exprs, rule.userdata)),
+            )
+        };
+        let got = read(s, &chains.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(got.iter().map(|(name, _, rules)| (name.clone(), rules.len())).collect::<Vec<_>>(), wanted);
+        for (name, _, rules) in got.iter().filter(|g| g.0 != b"INPUT") {
+            let Raised::Rule(first, counters) = &rules[0] else { panic!("not a rule of ours") };
+            assert_eq!(first.base.protocol, Some((1 + name[0] - b'a', false)));
+            assert_eq!(*counters, Counters { packets: 7, bytes: 9 });
+        }
+        // A chain read before it grew is no error; one that is gone has no rules.
+        let mut stale = chains[0].clone();
+        stale.uses += 5;
+        assert_eq!(read(s, &[&stale]).unwrap()[0].2.len(), 1);
+        stale.name = b"gone".to_vec();
+        assert_eq!(read(s, &[&stale]).unwrap()[0].2.len(), 0);
+    });
+}

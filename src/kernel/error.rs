@@ -33,6 +33,9 @@ pub enum Error {
     /// The kernel's answer makes no sense to us.
     #[error("cannot read the kernel's answer: {0}")]
     Decode(#[from] DecodeError),
+    /// A chain has rules that the kernel does not show, because one is larger than its dump buffer (32 KiB).
+    #[error("the kernel does not list all rules of a chain: one is too large")]
+    Unlistable,
     /// An answer was longer than the receive buffer.
     #[error("the kernel's answer is longer than {0} bytes")]
     Truncated(usize),
