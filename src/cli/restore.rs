@@ -51,7 +51,7 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
         return exit::OK;
     }
     if options.help {
-        crate::text::help::restore(program.name, &mut io.out);
+        crate::text::help::restore(program.name, &mut io.err);
         return exit::OK;
     }
     let text = match read_input(options.file.as_deref()) {

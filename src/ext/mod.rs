@@ -47,6 +47,8 @@ pub struct Spec {
     pub sample: &'static str,
     /// One sentence for the help.
     pub summary: &'static str,
+    /// What else the help lists in a family, below the options: values by name, each with a phrase.
+    pub notes: fn(Family) -> &'static [(&'static str, &'static str)],
 }
 
 impl Spec {
@@ -63,6 +65,7 @@ impl Spec {
             own_checks: false,
             sample: "",
             summary,
+            notes: |_| &[],
         }
     }
 

@@ -221,8 +221,7 @@ impl<'a, 'w> Parser<'a, 'w> {
     fn unknown(&mut self, word: &'a [u8]) -> Result<(), Error> {
         let unknown = || Error::usage([b"unknown option \"", word, b"\""].concat());
         let Some((protocol, _)) = self.rule.body.base.protocol else { return Err(self.explain_word(unknown(), word)) };
-        let implied =
-            Match::ALL.iter().find(|s| s.implied_by.contains(&protocol) && s.families.contains(&self.cx.family));
+        let implied = implied_match(protocol, self.cx.family);
         let (Some(spec), false) = (implied, self.specs.iter().any(|s| implied.is_some_and(|i| i.name == s.name)))
         else {
             return Err(self.explain_word(unknown(), word));
@@ -240,6 +239,19 @@ impl<'a, 'w> Parser<'a, 'w> {
             Some(Token::NoValue(word)) => Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat())),
             _ => Err(self.explain_word(unknown(), word)),
         }
+    }
+
+    /// The extensions named so far, targets first; if no match is among them, the one that the protocol would load.
+    fn extensions_for_help(&self) -> Vec<&'static Spec> {
+        let of = |targets: bool| {
+            let both = self.loaded.iter().zip(&self.specs);
+            both.filter(move |(l, _)| matches!(l.ext, AnyExt::Target(_)) == targets).map(|(_, spec)| *spec)
+        };
+        let mut extensions: Vec<_> = of(true).chain(of(false)).collect();
+        if let (None, Some((protocol, _))) = (of(false).next(), self.rule.body.base.protocol) {
+            extensions.extend(implied_match(protocol, self.cx.family));
+        }
+        extensions
     }
 
     fn load(&mut self, ext: AnyExt, spec: &'static Spec) {
@@ -277,7 +289,7 @@ impl<'a, 'w> Parser<'a, 'w> {
                 let attached = has_value.then_some(value);
                 self.command_option(letter, attached)?;
             }
-            b'h' => return Ok(Some(CommandKind::Help { extensions: std::mem::take(&mut self.specs) })),
+            b'h' => return Ok(Some(CommandKind::Help { extensions: self.extensions_for_help() })),
             b'V' => return Ok(Some(CommandKind::Version { negated: self.negate })),
             b'4' | b'6' => {
                 let other = (letter == b'4') != (self.cx.family == Family::V4);
@@ -684,6 +696,11 @@ pub fn check_new_chain(name: &[u8], family: Family) -> Result<(), Error> {
         return Err(Error::usage([b"Invalid chain name `", name, b"'"].concat()));
     }
     Ok(())
+}
+
+/// The match that `-p` with this protocol loads by itself.
+fn implied_match(protocol: u8, family: Family) -> Option<&'static Spec> {
+    Match::ALL.iter().find(|s| s.implied_by.contains(&protocol) && s.families.contains(&family)).copied()
 }
 
 /// isspace(3) in the C locale.

@@ -4,7 +4,7 @@
 
 pub mod command;
 mod error;
-mod getopt;
+pub(crate) mod getopt;
 pub mod help;
 pub mod lexer;
 pub mod list;

@@ -85,6 +85,15 @@ impl Extension for Ct {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "-p tcp @raw/PREROUTING",
+        notes: |_| {
+            &[
+                (
+                    "Events of a connection:",
+                    "new related destroy reply assured protoinfo helper mark natseqinfo secmark",
+                ),
+                ("Events of an expectation:", "new"),
+            ]
+        },
         ..Spec::new("CT", 2, "says how conntrack is to treat the connection")
     };
 

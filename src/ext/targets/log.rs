@@ -61,7 +61,13 @@ const OPTIONS: &[Opt] = &[
 ];
 
 impl Extension for Log {
-    const SPEC: Spec = Spec { options: OPTIONS, ..Spec::new("LOG", 0, "writes about the packet in the kernel's log") };
+    const SPEC: Spec = Spec {
+        options: OPTIONS,
+        notes: |_| {
+            &[("Levels:", "emerg 0, alert 1, crit 2, error 3, warning 4 (the default), notice 5, info 6, debug 7")]
+        },
+        ..Spec::new("LOG", 0, "writes about the packet in the kernel's log")
+    };
 
     fn new(_: Family) -> Self {
         Self { level: DEFAULT_LEVEL, flags: 0, prefix: Box::default() }

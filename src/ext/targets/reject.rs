@@ -59,6 +59,29 @@ const TYPES_V6: &[Type] = &[
     kind("icmp6-reject-route", "reject-route", 8),
 ];
 
+const NOTES_V4: &[(&str, &str)] = &[
+    ("Types:", "(short forms)"),
+    ("icmp-net-unreachable", "net-unreach: no way to the network"),
+    ("icmp-host-unreachable", "host-unreach: no way to the host"),
+    ("icmp-proto-unreachable", "proto-unreach: nobody takes this protocol"),
+    ("icmp-port-unreachable", "port-unreach: nobody listens at the port (this is the default)"),
+    ("icmp-net-prohibited", "net-prohib: the network is forbidden"),
+    ("icmp-host-prohibited", "host-prohib: the host is forbidden"),
+    ("icmp-admin-prohibited", "admin-prohib: forbidden by a filter"),
+    ("tcp-reset", "tcp-rst: a TCP RST, as if nobody listened; with -p tcp only"),
+];
+
+const NOTES_V6: &[(&str, &str)] = &[
+    ("Types:", "(short forms)"),
+    ("icmp6-no-route", "no-route: no way to the destination"),
+    ("icmp6-adm-prohibited", "adm-prohibited: forbidden by a filter"),
+    ("icmp6-addr-unreachable", "addr-unreach: no way to the host"),
+    ("icmp6-port-unreachable", "port-unreach: nobody listens at the port (this is the default)"),
+    ("icmp6-policy-fail", "policy-fail: the source address is not allowed"),
+    ("icmp6-reject-route", "reject-route: the route says so"),
+    ("tcp-reset", "a TCP RST, as if nobody listened; with -p tcp only"),
+];
+
 const WITH: u8 = 0;
 
 const OPTIONS: &[Opt] = &[Opt::value("reject-with", WITH, Kind::Raw, "type", "what to answer with").examples(&[
@@ -84,6 +107,10 @@ impl Extension for Reject {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "-p tcp @filter/INPUT",
+        notes: |family| match family {
+            Family::V4 => NOTES_V4,
+            Family::V6 => NOTES_V6,
+        },
         ..Spec::new("REJECT", 0, "drops the packet and answers with an error")
     };
 
