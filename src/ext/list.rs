@@ -149,6 +149,8 @@ extensions! {
     Owner(matches::owner::Owner),
     Recent(matches::recent::Recent),
     State(matches::state::State),
+    Tcp(matches::tcp::Tcp),
+    Udp(matches::udp::Udp),
 }
 
 extensions! {

@@ -8,3 +8,8 @@ pub mod mark;
 pub mod owner;
 pub mod recent;
 pub mod state;
+pub mod ports;
+pub mod tcp;
+#[cfg(test)]
+pub mod testing;
+pub mod udp;
