@@ -6,9 +6,9 @@ pub mod length;
 pub mod limit;
 pub mod mark;
 pub mod owner;
+pub mod ports;
 pub mod recent;
 pub mod state;
-pub mod ports;
 pub mod tcp;
 #[cfg(test)]
 pub mod testing;
