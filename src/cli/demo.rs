@@ -23,8 +23,8 @@ use self::cases::{CASES, Case};
 use self::hosts::{Hosts, Who};
 use self::observe::{Seen, Services};
 use self::predict::{Decider, Predictor};
+use super::exit;
 use super::sandbox::{self, Failure};
-use crate::ext::{Match, Spec, Target};
 use crate::kernel::{self, Session, netns};
 use crate::types::Family;
 
@@ -34,13 +34,6 @@ const RULES6: &[u8] = include_bytes!("demo6.rules");
 /// For the hosts around the server: they send single packets by hand, of which their kernels know nothing and would reset the
 /// answers, which the server's rules would then count as well.
 const NO_RESETS: &[u8] = b"*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp --tcp-flags RST RST -j DROP\nCOMMIT\n";
-
-/// Exit codes, as iptables(8) means them.
-pub(super) mod exit {
-    pub(in super::super) const WRONG: u8 = 1;
-    pub(in super::super) const MISSING_FEATURE: u8 = 3;
-    pub(in super::super) const RESOURCE: u8 = 4;
-}
 
 /// See a firewall at work: real kernel, real packets, in a network of its own.
 ///
@@ -76,11 +69,11 @@ pub fn run(words: &[OsString]) -> u8 {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
-            return u8::try_from(error.exit_code()).unwrap_or(exit::WRONG);
+            return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
         }
     };
     if args.print_rules {
-        return if io::stdout().write_all(RULES).is_ok() { 0 } else { exit::WRONG };
+        return if io::stdout().write_all(RULES).is_ok() { 0 } else { exit::OTHER };
     }
     demo(&args).unwrap_or_else(|failure| {
         let _ = writeln!(io::stderr(), "oxtables demo: {}", failure.text);
@@ -107,9 +100,9 @@ fn demo(args: &Args) -> Result<u8, Failure> {
     let mut report = report::Report::new();
     report.intro();
     let mut wrong = 0;
+    let mut session = Session::open()?;
     for family in hosts.families() {
         report.family(*family);
-        let mut session = Session::open()?;
         let mut predictor = Predictor::new();
         for (number, case) in (1..).zip(CASES) {
             let judged = judge(&hosts, &services, &mut session, &mut predictor, *family, case, number)?;
@@ -119,12 +112,12 @@ fn demo(args: &Args) -> Result<u8, Failure> {
     let missing = hosts.families().len() < 2;
     report.summary(wrong, begun.elapsed(), missing);
     for family in hosts.families() {
-        report.listing(*family)?;
+        report.listing(&mut session, *family)?;
     }
     Ok(match (wrong, missing) {
         (0, false) => 0,
-        (0, true) => exit::MISSING_FEATURE,
-        _ => exit::WRONG,
+        (0, true) => exit::VERSION,
+        _ => exit::OTHER,
     })
 }
 
@@ -149,62 +142,27 @@ fn judge(
 /// Loads the rules under test on the server, and on the others what keeps their kernels quiet.
 fn load(hosts: &Hosts, family: Family, text: &[u8]) -> Result<(), Failure> {
     for who in Who::ALL {
-        let text = if who == Who::Server { text } else { NO_RESETS };
-        let code = hosts.get(who).run(|| sandbox::restore(family, text))??;
-        if code != 0 {
-            return Err(not_loaded(family, text, code));
-        }
+        let (name, text) = match who {
+            Who::Server => (format!("the {family} firewall"), text),
+            _ => (format!("the {family} rule of host {}", who.name()), NO_RESETS),
+        };
+        hosts.get(who).run(|| sandbox::restore(family, text))?.map_err(|failure| match &failure {
+            super::Failure::Refused { missing, .. } if !missing.is_empty() => Failure {
+                text: format!("{name} was not loaded: this kernel has no xt_{}", missing.join(", no xt_")),
+                code: exit::VERSION,
+            },
+            super::Failure::Kernel(kernel::Error::NoNfTables) => {
+                Failure { code: exit::VERSION, ..Failure::not_loaded(&name, &failure) }
+            }
+            _ => Failure::not_loaded(&name, &failure),
+        })?;
     }
     Ok(())
 }
 
-/// Why rules could not be loaded: if the kernel lacks an extension that they use, its name.
-fn not_loaded(family: Family, text: &[u8], code: u8) -> Failure {
-    let lacking = Session::open().ok().map(|mut session| lacking(&mut session, family, text)).unwrap_or_default();
-    if lacking.is_empty() {
-        return Failure { text: format!("the {family} rules were not loaded (see above)"), code };
-    }
-    let list = lacking.join(", ");
-    Failure { text: format!("this kernel lacks what the {family} rules need: {list}"), code: exit::MISSING_FEATURE }
-}
-
-/// The extensions that the rules name and the kernel does not have.
-fn lacking(session: &mut Session, family: Family, text: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    let words: Vec<&[u8]> = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
-    for pair in words.windows(2) {
-        let (spec, target): (&Spec, bool) = match *pair {
-            [b"-m", name] => match Match::new(name, family) {
-                Some(found) => (found.spec(), false),
-                None => continue,
-            },
-            [b"-j", name] => match Target::new(name, family) {
-                Some(found) => (found.spec(), true),
-                None => continue,
-            },
-            _ => continue,
-        };
-        // These are expressions of nf_tables itself.
-        if ["tcp", "udp", "limit", "mark", "NFLOG", "TRACE"].contains(&spec.name) {
-            continue;
-        }
-        let revision = spec.revision;
-        let text = format!(
-            "{} {} (xt_{}, revision {revision})",
-            if target { "target" } else { "match" },
-            spec.name,
-            spec.wire
-        );
-        if session.supports(spec.wire, revision, target, family).is_ok_and(|has| !has) && !found.contains(&text) {
-            found.push(text);
-        }
-    }
-    found
-}
-
 impl From<kernel::Error> for Failure {
     fn from(error: kernel::Error) -> Self {
-        let code = if matches!(error, kernel::Error::NoNfTables) { exit::MISSING_FEATURE } else { exit::RESOURCE };
+        let code = if matches!(error, kernel::Error::NoNfTables) { exit::VERSION } else { exit::RESOURCE };
         Self { text: error.to_string(), code }
     }
 }

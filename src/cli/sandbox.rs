@@ -8,13 +8,15 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, symlink};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use clap::Parser;
 use nix::sys::signal::{SigSet, Signal};
 
+use super::{Streams, exit};
+use crate::kernel::names::SystemNames;
 use crate::kernel::netns::{self, NetnsError};
 use crate::types::Family;
 
@@ -36,16 +38,12 @@ const NAMES: [&str; 14] = [
     "oxtables",
 ];
 
-/// Exit codes that are not the command's: as a shell gives them, and as iptables(8) does.
-mod exit {
-    pub(super) const OTHER: u8 = 1;
-    pub(super) const MISSING_FEATURE: u8 = 3;
-    pub(super) const RESOURCE: u8 = 4;
-    pub(super) const NOT_EXECUTABLE: u8 = 126;
-    pub(super) const NOT_FOUND: u8 = 127;
-    /// Added to the number of the signal that ended the command.
-    pub(super) const SIGNAL: u8 = 128;
-}
+/// A program that is there but cannot be run, as shells say it.
+const NOT_EXECUTABLE: u8 = 126;
+/// A program that is not there.
+const NOT_FOUND: u8 = 127;
+/// Added to the number of the signal that ended the command.
+const SIGNAL: u8 = 128;
 
 /// Try rules in a network of their own: real kernel, nothing outside is changed.
 ///
@@ -96,6 +94,19 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// Rules were not loaded; the reason has been printed, what helps has not.
+    pub(super) fn not_loaded(name: &str, failure: &super::Failure) -> Self {
+        let advice = failure.advice().map(|advice| format!(": {advice}")).unwrap_or_default();
+        Self { text: format!("{name} was not loaded{advice}"), code: failure.exit() }
+    }
+
+    /// A listing failed.
+    pub(super) fn not_listed(name: &str, failure: &super::Failure) -> Self {
+        let mut text = crate::types::Out::new();
+        failure.print(super::Program { name }, None, &mut text);
+        Self { text: String::from_utf8_lossy(text.as_bytes()).trim_end().to_owned(), code: failure.exit() }
+    }
+
     pub(super) fn other(what: impl std::fmt::Display, error: &io::Error) -> Self {
         Self { text: format!("{what}: {error}"), code: exit::OTHER }
     }
@@ -103,7 +114,7 @@ impl Failure {
 
 impl From<NetnsError> for Failure {
     fn from(error: NetnsError) -> Self {
-        let code = if error.is_missing_feature() { exit::MISSING_FEATURE } else { exit::RESOURCE };
+        let code = if error.is_missing_feature() { exit::VERSION } else { exit::RESOURCE };
         let text = match error.remedy() {
             Some(remedy) => format!("{error}\n{remedy}"),
             None => error.to_string(),
@@ -122,10 +133,7 @@ fn sandbox(args: &Args) -> Result<u8, Failure> {
     let exe = env::current_exe().map_err(|error| Failure::other("cannot find this program's own file", &error))?;
     netns::enter()?;
     for file in &rules {
-        let code = restore(file.family, &file.text)?;
-        if code != 0 {
-            return Err(Failure { text: format!("{} was not loaded (see above)", file.name), code });
-        }
+        restore(file.family, &file.text).map_err(|failure| Failure::not_loaded(&file.name, &failure))?;
     }
     let names = NameDir::new(&exe)?;
     let path = names.path_variable()?;
@@ -172,19 +180,12 @@ fn guess(path: &Path, text: &[u8]) -> Family {
     if v6 { Family::V6 } else { Family::V4 }
 }
 
-/// Loads rules into the namespace of the process with our own restore; returns its exit code. What it says goes to stderr.
-pub(super) fn restore(family: Family, text: &[u8]) -> Result<u8, Failure> {
-    let name = match family {
-        Family::V4 => "iptables-restore",
-        Family::V6 => "ip6tables-restore",
-    };
-    let failed = |error: io::Error| Failure::other(format!("cannot run {name}"), &error);
-    let mut child = Command::new("/proc/self/exe").arg0(name).stdin(Stdio::piped()).spawn().map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // If it stops reading, its own words and its exit code say why.
-        let _ = stdin.write_all(text);
-    }
-    Ok(code_of(child.wait().map_err(failed)?))
+/// Loads rules into the namespace of the calling thread, as iptables-restore does; what there is to say goes to stderr.
+pub(super) fn restore(family: Family, text: &[u8]) -> Result<(), super::Failure> {
+    let mut io = Streams::default();
+    let result = super::restore_text(family, &SystemNames::default(), text, &mut io);
+    io.flush();
+    result
 }
 
 /// The user's shell, with a word about where it runs if somebody is there to read it.
@@ -203,7 +204,7 @@ fn wait(command: &mut Command) -> Result<u8, Failure> {
     let program = command.get_program().to_os_string();
     let mut child = command.spawn().map_err(|error| Failure {
         text: format!("cannot run {}: {error}", program.display()),
-        code: if error.kind() == io::ErrorKind::NotFound { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE },
+        code: if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE },
     })?;
     let keyboard: SigSet = [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect();
     let _ = keyboard.thread_block();
@@ -213,7 +214,7 @@ fn wait(command: &mut Command) -> Result<u8, Failure> {
 
 fn code_of(status: std::process::ExitStatus) -> u8 {
     let signal = || status.signal().and_then(|signal| u8::try_from(signal).ok()).unwrap_or(0);
-    status.code().map_or_else(|| exit::SIGNAL | signal(), |code| u8::try_from(code).unwrap_or(exit::OTHER))
+    status.code().map_or_else(|| SIGNAL.saturating_add(signal()), |code| u8::try_from(code).unwrap_or(exit::OTHER))
 }
 
 /// A directory of our own in which the drop-in's names are links to this program; removed when dropped.

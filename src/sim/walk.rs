@@ -169,7 +169,7 @@ impl<'r> Way<'r> {
 
     /// Takes in a way that has come to the same rule with the same packet: what only one of them supposed no longer matters,
     /// what only one of them met is no longer certain.
-    fn join(&mut self, other: Self) {
+    fn join(&mut self, other: &Self) {
         self.depends.retain(|dependency| other.depends.contains(dependency));
         let common = self.path.iter().zip(&other.path).take_while(|(a, b)| a == b).count();
         let doubtful = |step: &Step<'r>| Step { certain: false, ..*step };
@@ -342,7 +342,7 @@ fn joined(ways: Vec<Way<'_>>) -> Vec<Way<'_>> {
     let mut result: Vec<Way<'_>> = Vec::with_capacity(ways.len());
     for way in ways {
         match result.iter_mut().find(|other| other.packet == way.packet) {
-            Some(other) => other.join(way),
+            Some(other) => other.join(&way),
             None => result.push(way),
         }
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::super::exit;
 use super::super::sandbox::Failure;
 use super::cases::{Case, Outcome, What};
 use super::hosts::{Hosts, Who};
@@ -71,8 +72,8 @@ pub(super) fn observe(
 
 fn single(hosts: &Hosts, case: &Case, family: Family, number: u16) -> Result<Seen, Failure> {
     let packet = case.sent(family, number);
-    let answers = hosts.get(case.from).run(Tap::open)?.map_err(tap_failure)?;
-    let arrivals = hosts.get(case.to).run(Tap::open)?.map_err(tap_failure)?;
+    let answers = hosts.get(case.from).run(Tap::open)?.map_err(|error| tap_failure(&error))?;
+    let arrivals = hosts.get(case.to).run(Tap::open)?.map_err(|error| tap_failure(&error))?;
     let sent = hosts.get(case.from).run(|| send(&packet))?;
     match sent {
         // What a rule of hook OUTPUT drops, the sender is told so; whether it was refused, the answers tell.
@@ -106,7 +107,7 @@ pub(super) fn warm_up(hosts: &Hosts) -> Result<(), Failure> {
             })?;
             if seen != Outcome::Through {
                 let text = format!("the hosts of the demo do not reach each other over {family}, without any rule");
-                return Err(Failure { text, code: super::exit::RESOURCE });
+                return Err(Failure { text, code: exit::RESOURCE });
             }
         }
     }
@@ -164,7 +165,7 @@ fn quoted_ports(error: &Packet) -> Option<(u16, u16)> {
 }
 
 fn find<T>(tap: &Tap, patience: Duration, judge: impl Fn(&Packet) -> Option<T>) -> Result<Option<T>, Failure> {
-    let seen = tap.find(patience, |packet| judge(packet).is_some()).map_err(tap_failure)?;
+    let seen = tap.find(patience, |packet| judge(packet).is_some()).map_err(|error| tap_failure(&error))?;
     Ok(seen.as_ref().and_then(judge))
 }
 
@@ -222,12 +223,12 @@ fn serve(listener: &TcpListener, patience: Duration) -> Option<IpAddr> {
     }
 }
 
-fn tap_failure(error: io::Error) -> Failure {
+fn tap_failure(error: &io::Error) -> Failure {
     if error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32) {
         let text = "this kernel has no packet sockets (CONFIG_PACKET), which the demo watches the wire with".to_owned();
-        return Failure { text, code: super::exit::MISSING_FEATURE };
+        return Failure { text, code: exit::VERSION };
     }
-    Failure::other("cannot watch the wire", &error)
+    Failure::other("cannot watch the wire", error)
 }
 
 impl From<WorldError> for Failure {
@@ -236,9 +237,9 @@ impl From<WorldError> for Failure {
             WorldError::Namespace { source, .. } => source.into(),
             WorldError::Network { ref source, .. } if source.kind() == io::ErrorKind::Unsupported => Self {
                 text: format!("{error}\nThe demo needs virtual Ethernet in the kernel (CONFIG_VETH)."),
-                code: super::exit::MISSING_FEATURE,
+                code: exit::VERSION,
             },
-            WorldError::Network { .. } => Self { text: error.to_string(), code: super::exit::RESOURCE },
+            WorldError::Network { .. } => Self { text: error.to_string(), code: exit::RESOURCE },
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::super::exit;
 use super::super::sandbox::Failure;
 use super::cases::{Case, Outcome, What};
 use super::hosts::{ServerView, Who};
@@ -122,7 +123,7 @@ impl Predictor {
         };
         let answer = walk(table, hook.chain().as_bytes(), packet, &mut env).map_err(|error| Failure {
             text: format!("the simulator cannot walk the rules: {error}"),
-            code: super::exit::WRONG,
+            code: exit::OTHER,
         })?;
         let family = packet.family();
         Ok(answer.certain().map(|outcome| {

@@ -4,14 +4,15 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::super::sandbox::Failure;
+use super::super::{Form, Request, show};
 use super::cases::{Case, Outcome, What};
 use super::{CASES, Judged};
-use crate::types::Family;
+use crate::kernel::Session;
+use crate::text::list::Style;
+use crate::types::{Family, NoNames, Out};
 
 /// A line wider than this puts its rule on a line of its own. Unlimited where the output is no terminal.
 const NO_WIDTH: usize = usize::MAX;
@@ -154,26 +155,20 @@ impl Report {
     }
 
     /// The rules with their counters, as `iptables -L -n -v` lists them.
-    pub(super) fn listing(&self, family: Family) -> Result<(), Failure> {
-        let name = match family {
-            Family::V4 => "iptables",
-            Family::V6 => "ip6tables",
+    pub(super) fn listing(&self, session: &mut Session, family: Family) -> Result<(), Failure> {
+        let (name, tables): (_, &[&str]) = match family {
+            Family::V4 => ("iptables", &["filter", "nat"]),
+            Family::V6 => ("ip6tables", &["filter"]),
         };
-        let tables: &[&str] = if family == Family::V4 { &["filter", "nat"] } else { &["filter"] };
         for table in tables {
+            let mut out = Out::new();
+            let request = Request { family, table: table.as_bytes(), chain: None, number: None, names: &NoNames };
+            let style =
+                Style { family, names: &NoNames, numeric: true, verbose: true, exact: false, line_numbers: false };
+            show(session, &request, Form::List(style), &mut out)
+                .map_err(|failure| Failure::not_listed(name, &failure))?;
             print(&format!("\n{}\n", self.look(Look::Bold, &format!("# {name} -t {table} -L -n -v"))));
-            let failed = |error: io::Error| Failure::other(format!("cannot run {name}"), &error);
-            let output = Command::new("/proc/self/exe")
-                .arg0(name)
-                .args(["-t", table, "-L", "-n", "-v"])
-                .stdin(Stdio::null())
-                .stderr(Stdio::inherit())
-                .output()
-                .map_err(failed)?;
-            let _ = io::stdout().write_all(&output.stdout);
-            if !output.status.success() {
-                return Err(Failure { text: format!("{name} -t {table} -L failed"), code: super::exit::WRONG });
-            }
+            print(&String::from_utf8_lossy(out.as_bytes()));
         }
         Ok(())
     }
@@ -197,7 +192,7 @@ fn faults(judged: &Judged) -> Vec<String> {
     match &predicted.decider {
         Some(decider) if decider == kernel => {}
         Some(decider) => {
-            faults.push(format!("the kernel's counters name `{}`, the simulator `{}`", kernel.text, decider.text))
+            faults.push(format!("the kernel's counters name `{}`, the simulator `{}`", kernel.text, decider.text));
         }
         None => {}
     }
