@@ -45,7 +45,8 @@ fn the_network_is_another_and_has_a_loopback_only() {
 
 #[test]
 fn the_names_of_iptables_are_ours_and_their_directory_is_removed() {
-    let names = inside(&[], "command -v iptables; command -v ip6tables-restore; iptables -V; dirname $(command -v iptables)");
+    let names =
+        inside(&[], "command -v iptables; command -v ip6tables-restore; iptables -V; dirname $(command -v iptables)");
     let lines: Vec<_> = names.lines().collect();
     assert_eq!(lines[2], "iptables v1.8.9 (nf_tables)");
     assert!(lines[1].ends_with("/ip6tables-restore"), "{names}");
