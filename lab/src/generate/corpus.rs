@@ -44,11 +44,14 @@ pub fn block(random: &mut Random, most: usize) -> Option<Block> {
     let files = files();
     let path = files.get(random.below(files.len()))?;
     let text = String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned();
-    let tables: Vec<&str> = text.split("\n*").collect();
+    let tables: Vec<&str> = text.split("\n*").filter(|part| part.contains("\n-A ") || part.contains("] -A ")).collect();
+    if tables.is_empty() {
+        return None;
+    }
     let table = random.word(&tables);
     let (mut name, mut head, mut lines) = (String::new(), String::new(), Vec::new());
     for line in table.lines().map(str::trim_end) {
-        if name.is_empty() && !line.starts_with('#') {
+        if name.is_empty() && !line.is_empty() && !line.starts_with('#') {
             line.trim_start_matches('*').clone_into(&mut name);
         } else if line.starts_with(':') {
             head.push_str(&format!("{line}\n"));
