@@ -213,8 +213,8 @@ impl Worker<'_> {
                 self.unchanged(call, &before, &our_dump);
                 continue;
             }
-            self.findings.add(kernels(std::slice::from_ref(call), &their_dump, &our_dump));
             if theirs.code == 0 && ours.code == 0 {
+                self.findings.add(kernels(std::slice::from_ref(call), &their_dump, &our_dump));
                 let mut commands = vec![call.clone()];
                 for letter in [b"-C", b"-D"] {
                     commands.push(with_command(call, letter));

@@ -17,7 +17,7 @@ pub fn any(random: &mut Random, v6: bool, table: &str, chain: &str) -> Option<(&
             let (wanted_table, wanted_chain) = place.split_once('/').unwrap_or((place, ""));
             (wanted_table.is_empty() || wanted_table == table) && (wanted_chain.is_empty() || wanted_chain == chain)
         });
-        spec.families.contains(&family) && (anywhere || here)
+        spec.families.contains(&family) && (anywhere || here) && super::wanted(spec.name)
     };
     let fitting: Vec<&&'static Spec> = specs.iter().filter(fitting).collect();
     (!fitting.is_empty()).then(|| (**random.pick(&fitting), target))
