@@ -7,7 +7,7 @@ use super::{Streams, exit, missing_extensions, warn_of_legacy};
 use crate::kernel::{Session, errno_text};
 use crate::model::builtin::builtins;
 use crate::text::list::{Style, verbose_rule};
-use crate::text::{Command, CommandKind, Context, Error, parse};
+use crate::text::{Command, CommandKind, Context, parse};
 use crate::types::{Counters, Family, Names, Out};
 
 /// How often a command is planned again because the ruleset changed under it.
@@ -15,7 +15,7 @@ pub(super) const ATTEMPTS: u32 = 10_000;
 
 /// Runs one command line and says its exit code.
 pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8]], io: &mut Streams) -> u8 {
-    let cx = Context { family, names, restore: false };
+    let cx = Context { family, names, restore: false, table: b"filter" };
     let mut warnings = Vec::new();
     let parsed = parse(args, &cx, &mut warnings);
     for warning in &warnings {
@@ -211,7 +211,6 @@ pub(super) fn apply(
         }
         CommandKind::RenameChain { chain, new } => tx.rename_chain(table, chain, new),
         CommandKind::Policy { chain, policy } => {
-            check_nat_policy(table, policy)?;
             let counters = if command.has_counters { rule.counters } else { Counters::default() };
             tx.set_policy(table, chain, policy, counters)
         }
@@ -232,12 +231,4 @@ fn rule_command(kind: &CommandKind) -> bool {
             | CommandKind::Insert { .. }
             | CommandKind::Replace { .. }
     )
-}
-
-fn check_nat_policy(table: &[u8], policy: &[u8]) -> Result<(), Error> {
-    if table == b"nat" && policy == b"DROP" {
-        let text = "\nThe \"nat\" table is not intended for filtering, the use of DROP is therefore inhibited.\n\n";
-        return Err(Error::usage(text).advise("drop in the filter table, or in raw and mangle if it must be early"));
-    }
-    Ok(())
 }

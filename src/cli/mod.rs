@@ -202,7 +202,8 @@ fn missing_extensions(
         _ => None,
     };
     let matches = body.matches.iter().map(|m| (m.spec(), m.revision(family), false));
-    for (spec, revision, is_target) in matches.chain(target) {
+    // Stock takes QUEUE for a verdict until the kernel refuses it, and does not ask for it.
+    for (spec, revision, is_target) in matches.chain(target).filter(|(spec, ..)| spec.name != "QUEUE") {
         if !session.supports(spec.wire, revision, is_target, family)? {
             missing.push(spec.wire.to_owned());
         }

@@ -37,12 +37,15 @@ fn malformed(code: u8, text: String) -> Failure {
 
 /// Runs it and says its exit code.
 pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8]], io: &mut Streams) -> u8 {
-    let options = match parse_options(args) {
+    let options = match parse_options(args, family) {
         Ok(options) => options,
         Err(text) => {
-            write!(io.err, "{}: ", program.name);
-            io.err.bytes(&text);
-            writeln!(io.err, "\n{}", program.hint());
+            if !text.is_empty() {
+                write!(io.err, "{}: ", program.name);
+                io.err.bytes(&text);
+                io.err.byte(b'\n');
+            }
+            writeln!(io.err, "Try `{} -h' for more information.", program.name);
             return exit::OTHER;
         }
     };
@@ -63,7 +66,7 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
             return exit::OTHER;
         }
     };
-    let cx = Context { family, names, restore: true };
+    let cx = Context { family, names, restore: true, table: b"filter" };
     match restore(&cx, &options, &text, io) {
         Ok(()) => exit::OK,
         Err((failure, line)) => {
@@ -96,7 +99,7 @@ fn line_of(text: &[u8], number: u32) -> Option<&[u8]> {
 
 /// Restores a text into a session's namespace: what `iptables-restore < text` does, for front ends that have their rules in memory.
 pub fn restore_text(family: Family, names: &dyn Names, text: &[u8], io: &mut Streams) -> Result<(), Failure> {
-    let cx = Context { family, names, restore: true };
+    let cx = Context { family, names, restore: true, table: b"filter" };
     restore(&cx, &Options::default(), text, io).map_err(|(failure, line)| {
         failure.print(Program { name: "oxtables" }, line, &mut io.err);
         failure
@@ -339,7 +342,7 @@ impl<'a> Run<'a> {
         })?;
         let words: Vec<&[u8]> = self.words.iter().collect();
         let mut warnings = Vec::new();
-        let parsed = parse(&words, self.cx, &mut warnings);
+        let parsed = parse(&words, &Context { table, ..*self.cx }, &mut warnings);
         for warning in warnings {
             self.warnings.bytes(&warning);
             self.warnings.byte(b'\n');
@@ -442,10 +445,10 @@ const LONG: &[(&str, u8, bool)] = &[
     ("wait-interval", b'W', false),
 ];
 
-fn parse_options(args: &[&[u8]]) -> Result<Options, Vec<u8>> {
+fn parse_options(args: &[&[u8]], family: Family) -> Result<Options, Vec<u8>> {
     let mut options = Options::default();
     let args = &join_wait(args)[..];
-    for found in super::plain_getopt::read(args, b"bcvVthn46", b"MT", b"wW", LONG)? {
+    for found in super::plain_getopt::read(args, b"bcvVthn", b"MT", b"wW", LONG)? {
         match found.letter {
             b'c' => options.counters = true,
             b'v' => options.verbose = true,
@@ -460,6 +463,9 @@ fn parse_options(args: &[&[u8]]) -> Result<Options, Vec<u8>> {
                 options.help = true;
                 return Ok(options);
             }
+            // Stock says nothing but its hint.
+            b'4' if family == Family::V6 => return Err(Vec::new()),
+            b'6' if family == Family::V4 => return Err(Vec::new()),
             0 if options.file.is_some() => return Err(b"Unknown arguments found on commandline".to_vec()),
             0 => options.file = found.value.map(<[u8]>::to_vec),
             _ => {}

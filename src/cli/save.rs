@@ -30,7 +30,7 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
             } else {
                 io.err.str(": ");
                 io.err.bytes(&text);
-                writeln!(io.err, "\nLook at manual page `iptables-save.8' for more information.");
+                writeln!(io.err, "\nLook at manual page `{}.8' for more information.", program.name);
             }
             return exit::OTHER;
         }
@@ -123,13 +123,11 @@ const LONG: &[(&str, u8, bool)] = &[
     ("table", b't', true),
     ("modprobe", b'M', true),
     ("file", b'f', true),
-    ("ipv4", b'4', false),
-    ("ipv6", b'6', false),
 ];
 
 fn parse(args: &[&[u8]]) -> Result<Options, Vec<u8>> {
     let mut options = Options::default();
-    for found in super::plain_getopt::read(args, b"cdV46", b"tMf", b"", LONG)? {
+    for found in super::plain_getopt::read(args, b"cdV", b"tMf", b"", LONG)? {
         match found.letter {
             b'c' => options.counters = true,
             b't' => options.table = found.value.map(<[u8]>::to_vec),

@@ -202,10 +202,7 @@ impl<'s> Transaction<'s> {
     pub fn replace(&mut self, table: &[u8], chain: &[u8], number: u32, spec: &mut RuleSpec) -> Result<(), Failure> {
         self.check_jump(table, &spec.body.action)?;
         if !self.has_chain(table, chain)? {
-            return Err(match self.builtin(table, chain) {
-                Some(_) => Failure::Object("Index of replacement too big"),
-                None => NO_CHAIN,
-            });
+            return Err(NO_CHAIN);
         }
         let at = number as usize - 1;
         let (Some(old), _) = self.place(table, chain, at)? else {
@@ -233,10 +230,7 @@ impl<'s> Transaction<'s> {
     /// `-D` by number.
     pub fn delete_number(&mut self, table: &[u8], chain: &[u8], number: u32) -> Result<(), Failure> {
         if !self.has_chain(table, chain)? {
-            return Err(match self.builtin(table, chain) {
-                Some(_) => Failure::Object("Index of deletion too big"),
-                None => NO_CHAIN,
-            });
+            return Err(NO_CHAIN);
         }
         let at = number as usize - 1;
         let (Some(slot), _) = self.place(table, chain, at)? else {
@@ -416,11 +410,11 @@ impl<'s> Transaction<'s> {
     /// `-E`. Built-in chains cannot be renamed (stock 1.8.9 lets one be renamed and then no longer shows its rules).
     pub fn rename_chain(&mut self, table: &[u8], name: &[u8], new: &[u8]) -> Result<(), Failure> {
         self.pin()?;
-        if !self.has_chain(table, name)? || self.builtin(table, name).is_some() {
-            return Err(NO_CHAIN);
-        }
         if self.builtin(table, new).is_some() || self.chain(table, new)?.is_some() {
             return Err(Failure::Object("File exists"));
+        }
+        if !self.has_chain(table, name)? || self.builtin(table, name).is_some() {
+            return Err(NO_CHAIN);
         }
         check_new_chain(new, self.family)?;
         let handle = self.chain(table, name)?.and_then(|c| c.kernel.as_ref()).map(|k| k.handle);
@@ -529,12 +523,12 @@ impl<'s> Transaction<'s> {
 
     /// `-P`, and the `:CHAIN POLICY` lines of a restore file.
     pub fn set_policy(&mut self, table: &[u8], name: &[u8], policy: &[u8], counters: Counters) -> Result<(), Failure> {
-        let Some(builtin) = self.builtin(table, name) else { return Err(Failure::Object("Bad built-in chain name")) };
         let code = match policy {
             b"ACCEPT" => NF_ACCEPT,
             b"DROP" => NF_DROP,
             _ => return Err(Failure::Object("Bad policy name. Run `dmesg' for more information")),
         };
+        let Some(builtin) = self.builtin(table, name) else { return Err(Failure::Object("Bad built-in chain name")) };
         let known = self.has_chain(table, name)?;
         if !known {
             self.need_table(table)?;

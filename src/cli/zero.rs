@@ -1,7 +1,7 @@
 //! `-Z`: counters back to nought. A rule is sent again as the kernel gave it, with its counter changed and its userdata kept; a rule that
 //! we cannot read exactly is left to the kernel's own reset, because sending it again might change it.
 
-use super::failure::{Failure, NO_CHAIN};
+use super::failure::{BAD_RULE, Failure, NO_CHAIN};
 use super::transaction::{Transaction, compat_of};
 use crate::compile::raise::Raised;
 use crate::kernel::{Event, OpKind, RulePlace};
@@ -15,7 +15,7 @@ impl Transaction<'_> {
     pub fn zero(&mut self, table: &[u8], name: &[u8], number: Option<u32>) -> Result<(), Failure> {
         self.pin()?;
         if !self.has_chain(table, name)? {
-            return Err(NO_CHAIN);
+            return Err(if number.is_some() { BAD_RULE } else { NO_CHAIN });
         }
         if number.is_none() {
             self.zero_policy(table, name)?;

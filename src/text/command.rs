@@ -109,6 +109,8 @@ pub struct Context<'a> {
     pub names: &'a dyn Names,
     /// Whether it is a line of a restore file.
     pub restore: bool,
+    /// The table that is meant without `-t`.
+    pub table: &'a [u8],
 }
 
 /// The longest name of a chain, in bytes.
@@ -156,7 +158,7 @@ struct Parser<'a, 'w> {
 impl<'a, 'w> Parser<'a, 'w> {
     fn new(args: &'a [&'a [u8]], cx: &'a Context<'a>, warnings: &'w mut Vec<Vec<u8>>) -> Self {
         Self {
-            getopt: Getopt::new(args),
+            getopt: Getopt::new(args, program_name(cx)),
             args,
             cx,
             warnings,
@@ -228,7 +230,7 @@ impl<'a, 'w> Parser<'a, 'w> {
         };
         let Some(m) = Match::new(spec.name.as_bytes(), self.cx.family) else { return Err(unknown()) };
         // Read the same word again with the new options; if they are of no use, stock has loaded the match all the same.
-        let mut again = Getopt::new(self.args.get(..).unwrap_or_default());
+        let mut again = Getopt::new(self.args, program_name(self.cx));
         again.seek(self.getopt.word());
         self.load(AnyExt::Match(m), spec);
         match again.next(&self.specs) {
@@ -328,7 +330,7 @@ impl<'a, 'w> Parser<'a, 'w> {
         if letter == b'w' {
             self.wait = true;
             if let Some(v) = value
-                && number(v, 0, i32::MAX as u64).is_none()
+                && !starts_with_number(v)
             {
                 return Err(Error::usage("wait seconds not numeric"));
             }
@@ -337,7 +339,7 @@ impl<'a, 'w> Parser<'a, 'w> {
         self.wait_interval = true;
         let Some(v) = value else { return Err(Error::usage("wait interval value required")) };
         self.warnings.push(b"Ignoring deprecated --wait-interval option.".to_vec());
-        if number(v, 0, i32::MAX as u64).is_none() {
+        if !starts_with_number(v) {
             return Err(Error::usage("wait interval not numeric"));
         }
         Ok(())
@@ -346,6 +348,9 @@ impl<'a, 'w> Parser<'a, 'w> {
     fn load_match(&mut self, name: &'a [u8]) -> Result<(), Error> {
         if self.negate {
             return Err(Error::usage("unexpected ! flag before --match"));
+        }
+        if name.len() > CHAIN_NAME_MAX {
+            return Err(Error::usage([b"Invalid match name \"", name, b"\" (28 chars max)"].concat()));
         }
         let Some(m) = Match::new(name, self.cx.family) else {
             let text = [b"Couldn't load match `", name, b"':No such file or directory\n"].concat();
@@ -536,20 +541,18 @@ impl<'a, 'w> Parser<'a, 'w> {
 
     /// The checks over the whole command, in stock's order.
     fn finish(mut self) -> Result<Command, Error> {
-        self.finish_extensions()?;
+        self.check_nat()?;
         if self.wait_interval && !self.wait {
             return Err(Error::usage("--wait-interval only makes sense with --wait\n"));
         }
+        self.finish_extensions()?;
         let Some((letter, kind)) = self.kind.take() else { return Err(Error::usage("no command specified")) };
         if self.negate {
             let last = self.args.len().saturating_sub(1);
             return Err(Error::usage("nothing appropriate following !").at(last));
         }
-        let rule_command =
-            matches!(letter, b'A' | b'C' | b'D' | b'I' | b'R') && !matches!(kind, CommandKind::DeleteNumber { .. });
-        if rule_command {
-            self.addresses()?;
-        }
+        // Addresses are read even for a command that then turns out to take none.
+        self.addresses()?;
         if letter == b'R' && self.rule.len() != 1 {
             return Err(Error::usage("Replacement rule does not specify a unique address"));
         }
@@ -563,6 +566,18 @@ impl<'a, 'w> Parser<'a, 'w> {
             other => other,
         };
         Ok(self.command(kind))
+    }
+
+    /// The nat table must not drop, neither by a rule nor by a policy.
+    fn check_nat(&self) -> Result<(), Error> {
+        let policy = matches!(&self.kind, Some((_, CommandKind::Policy { policy, .. })) if policy == b"DROP");
+        let action = &self.rule.body.action;
+        let drops = matches!(action, Action::Drop) || action.chain() == Some(b"DROP");
+        if (policy || drops) && self.table.as_deref().unwrap_or(self.cx.table) == b"nat" {
+            let text = "\nThe \"nat\" table is not intended for filtering, the use of DROP is therefore inhibited.\n\n";
+            return Err(Error::usage(text).advise("drop in the filter table, or in raw and mangle if it must be early"));
+        }
+        Ok(())
     }
 
     fn finish_extensions(&mut self) -> Result<(), Error> {
@@ -719,6 +734,22 @@ fn check_target_name(name: &[u8]) -> Result<(), Error> {
         return Err(Error::usage([b"Invalid target name `", name, b"'"].concat()));
     }
     Ok(())
+}
+
+/// The program's usual name.
+fn program_name(cx: &Context<'_>) -> &'static str {
+    match (cx.family, cx.restore) {
+        (Family::V4, false) => "iptables",
+        (Family::V6, false) => "ip6tables",
+        (Family::V4, true) => "iptables-restore",
+        (Family::V6, true) => "ip6tables-restore",
+    }
+}
+
+/// As sscanf(3) with `%u` sees it: what follows the first digits is not looked at.
+fn starts_with_number(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    text.strip_prefix(b"+").or_else(|| text.strip_prefix(b"-")).unwrap_or(text).first().is_some_and(u8::is_ascii_digit)
 }
 
 fn rule_number(text: &[u8]) -> Result<u32, Error> {

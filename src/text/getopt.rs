@@ -114,6 +114,8 @@ pub enum Token<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Getopt<'a> {
     args: &'a [&'a [u8]],
+    /// The word before them.
+    program: &'static str,
     /// The next word.
     at: usize,
     /// How many bytes of the cluster at `at - 1` have been read; 0 if none is open.
@@ -121,9 +123,9 @@ pub struct Getopt<'a> {
 }
 
 impl<'a> Getopt<'a> {
-    /// Reads `args`, the program's name not included.
-    pub fn new(args: &'a [&'a [u8]]) -> Self {
-        Self { args, at: 0, cluster: 0 }
+    /// Reads `args`, which stand behind the name `program`.
+    pub fn new(args: &'a [&'a [u8]], program: &'static str) -> Self {
+        Self { args, program, at: 0, cluster: 0 }
     }
 
     /// Goes to the word at `at`, to read it (again).
@@ -175,8 +177,14 @@ impl<'a> Getopt<'a> {
         let rest = word.get(self.cluster + 1..).unwrap_or_default();
         self.cluster = if rest.is_empty() { 0 } else { self.cluster + 1 };
         let Some((_, takes)) = SHORT.iter().find(|(l, _)| *l == letter) else {
+            // getopt has not gone on to the next word when letters of this one are left, and stock names the word before that.
+            let named = match (self.cluster, self.word().checked_sub(1)) {
+                (0, _) => word,
+                (_, Some(before)) => self.args.get(before).copied().unwrap_or_default(),
+                (_, None) => self.program.as_bytes(),
+            };
             self.cluster = 0;
-            return Token::Unknown(word);
+            return Token::Unknown(named);
         };
         let value = match takes {
             Takes::Nothing => return Token::Generic { letter, value: None },
@@ -245,7 +253,7 @@ fn find(name: &[u8], loaded: &[&'static Spec]) -> Option<Found> {
     let generic = LONG.iter().map(|(long, letter)| (*long, Found::Generic(*letter)));
     let extensions = loaded.iter().enumerate().rev();
     let theirs = extensions.flat_map(|(i, spec)| spec.options.iter().map(move |o| (o.name, Found::Extension(i, o))));
-    let mut candidate = None;
+    let mut candidate: Option<(&str, Found)> = None;
     let mut ambiguous = false;
     for (long, found) in generic.chain(theirs) {
         if long.as_bytes() == name {
@@ -253,10 +261,11 @@ fn find(name: &[u8], loaded: &[&'static Spec]) -> Option<Found> {
         }
         if long.as_bytes().starts_with(name) {
             match candidate {
-                None => candidate = Some(found),
-                Some(other) => ambiguous |= !found.same(other),
+                None => candidate = Some((long, found)),
+                // One name hides the same name of an extension that was loaded before.
+                Some((name, other)) => ambiguous |= long != name && !found.same(other),
             }
         }
     }
-    candidate.filter(|_| !ambiguous)
+    candidate.filter(|_| !ambiguous).map(|(_, found)| found)
 }

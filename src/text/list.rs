@@ -206,6 +206,11 @@ fn bare_address(net: Option<&(Network, bool)>, style: &Style<'_>, out: &mut Out)
         });
         return;
     };
+    // Stock asks for the mask only after it has looked whether an IPv6 address is all zero.
+    if style.family == Family::V6 && !style.numeric && net.addr().is_unspecified() {
+        out.str("anywhere");
+        return;
+    }
     let full = net.prefix_len() == Some(style.family.addr_bits());
     match name_of(net.addr(), full, style) {
         Some(name) => out.bytes(&name),
