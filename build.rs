@@ -20,7 +20,11 @@ fn main() {
         return;
     }
     let Ok(out) = env::var("OUT_DIR") else { return };
-    let names = [("libgcc_s.so", "INPUT(-l:libgcc_eh.a -l:libgcc.a)"), ("libc.so", "INPUT(-l:libc.a)"), ("libm.so", "INPUT(-l:libm.a)")];
+    let names = [
+        ("libgcc_s.so", "INPUT(-l:libgcc_eh.a -l:libgcc.a)"),
+        ("libc.so", "INPUT(-l:libc.a)"),
+        ("libm.so", "INPUT(-l:libm.a)"),
+    ];
     for (name, script) in names {
         if fs::write(Path::new(&out).join(name), script).is_err() {
             return;
