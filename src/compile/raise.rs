@@ -168,7 +168,7 @@ fn is_word(name: &[u8]) -> bool {
 }
 
 /// The comment in a rule's userdata: a list of type (1 byte), length (1 byte), value; type 0 is a text that ends in NUL.
-fn comment_of(mut userdata: &[u8]) -> Option<&[u8]> {
+pub(super) fn comment_of(mut userdata: &[u8]) -> Option<&[u8]> {
     while let [ty, len, rest @ ..] = userdata {
         let value = rest.get(..usize::from(*len))?;
         if let (0, [text @ .., 0]) = (*ty, value) {
