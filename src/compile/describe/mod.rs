@@ -188,7 +188,12 @@ impl<'o> Describer<'o> {
         });
         let Some(source) = source.filter(|s| s.mask.is_none() && s.value.is_none()) else {
             let text = self.take(sreg).0;
-            return self.load(dreg, len, Kind::Hex, [b"(", &text[..], b") & ", &hex_text(mask), b" ^ ", &hex_text(xor)].concat());
+            return self.load(
+                dreg,
+                len,
+                Kind::Hex,
+                [b"(", &text[..], b") & ", &hex_text(mask), b" ^ ", &hex_text(xor)].concat(),
+            );
         };
         let plain = xor.iter().all(|b| *b == 0);
         let text = if plain { source.text } else { [&source.words()[..], b" ^ ", &hex_text(xor)].concat() };
