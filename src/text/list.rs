@@ -214,7 +214,7 @@ fn bare_address(net: Option<&(Network, bool)>, style: &Style<'_>, out: &mut Out)
     let full = net.prefix_len() == Some(style.family.addr_bits());
     match name_of(net.addr(), full, style) {
         Some(name) => out.bytes(&name),
-        None => write!(out, "{}", net.addr()),
+        None => out.addr(net.addr()),
     }
     if full {
         return;

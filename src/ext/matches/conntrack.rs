@@ -417,12 +417,15 @@ impl Addr {
         let name = || cx.names.host_name(self.addr).or_else(|| cx.names.network_name(self.addr));
         match if cx.numeric { None } else { name() } {
             Some(name) => out.bytes(&name),
-            None => write!(out, "{}", self.addr),
+            None => out.addr(self.addr),
         }
         match Network::new(self.addr, self.mask()).and_then(|n| n.prefix_len()) {
             Some(len) if len == Family::of(self.addr).addr_bits() => {}
             Some(len) => write!(out, "/{len}"),
-            None => write!(out, "/{}", self.mask()),
+            None => {
+                out.byte(b'/');
+                out.addr(self.mask());
+            }
         }
     }
 

@@ -1,15 +1,16 @@
 //! `-m owner`: who sends the packet.
 //!
 //! # Matches
-//! Packets of a local socket by the user and group that it was made as. All that is given must hold. A packet without a socket (forwarded, or
-//! the kernel's own) matches only if every condition is inverted.
+//! Packets of a local socket by the user and group that it was made as. All that is given must hold. A packet without a socket (forwarded
+//! ones) matches only if every condition is inverted; the kernel's own answers have a socket that nobody owns.
 //! # Options
 //! `[!] --uid-owner USER[-USER]`, `[!] --gid-owner GROUP[-GROUP]` (a name, or numbers with `-` or `:` between), `--suppl-groups` behind
 //! `--gid-owner`: a supplementary group will do, `[!] --socket-exists`; at least one of the other three. Hooks OUTPUT and POSTROUTING.
 //! # Wire
 //! xt `owner` revision 1: `struct xt_owner_match_info { u32 uid_min, uid_max, gid_min, gid_max; u8 match, invert; }`, host order.
 //! # Evaluates
-//! Unknown with `--suppl-groups` if the socket's own group does not match: its other groups are not known.
+//! Unknown with `--suppl-groups` if the socket's own group does not match, for its other groups are not known; and for packets of this host
+//! that no user sends where it matters whether the kernel has a socket for them.
 //! # Differs
 //! A number is an id, even where a user or group has it as its name; stock asks for a name first, over the network if need be.
 //! # Sources
@@ -159,9 +160,7 @@ impl Owner {
 
 impl MatchExt for Owner {
     fn eval(&self, packet: &Packet, _: &mut Env<'_>) -> Tri {
-        let (Some(uid), Some(gid)) = (packet.meta.uid, packet.meta.gid) else {
-            return Tri::from(self.flags == self.invert);
-        };
+        let (Some(uid), Some(gid)) = (packet.meta.uid, packet.meta.gid) else { return self.eval_without_owner(packet) };
         let test = |id: u8, holds: Tri| {
             if self.flags & flag(id) != 0 { holds.xor(self.invert & flag(id) != 0) } else { Tri::True }
         };
@@ -171,6 +170,17 @@ impl MatchExt for Owner {
             own => Tri::from(own),
         };
         test(SOCKET, Tri::True).and(test(UID, Tri::from(inside(self.uid, uid)))).and(test(GID, group))
+    }
+}
+
+impl Owner {
+    /// For a packet that no user sends: it has no socket, or one of the kernel's own, which nobody owns (as echo replies have).
+    fn eval_without_owner(&self, packet: &Packet) -> Tri {
+        let wrong = self.flags ^ self.invert;
+        let no_socket = wrong == 0;
+        let kernel_socket = self.invert & flag(SOCKET) == 0 && wrong & (flag(UID) | flag(GID)) == 0;
+        let forwarded = !packet.meta.iif.is_empty();
+        if forwarded || no_socket == kernel_socket { Tri::from(no_socket) } else { Tri::Unknown }
     }
 }
 

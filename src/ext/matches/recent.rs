@@ -183,7 +183,8 @@ impl Extension for Recent {
             out.byte(b' ');
             out.bytes(&self.name);
         }
-        write!(out, " --mask {}", self.mask());
+        out.str(" --mask ");
+        out.addr(self.mask());
         out.str(if self.dest { " --rdest" } else { " --rsource" });
     }
 
@@ -199,7 +200,7 @@ impl Extension for Recent {
         out.str(" name: ");
         out.bytes(&self.name);
         out.str(if self.dest { " side: dest mask: " } else { " side: source mask: " });
-        write!(out, "{}", self.mask());
+        out.addr(self.mask());
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
