@@ -93,3 +93,54 @@ impl MatchExt for Comment {
         Tri::True
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::matches::testing::{error, raised_text, row};
+    use crate::types::Family::{V4, V6};
+    use crate::types::NoNames;
+
+    #[test]
+    fn what_stock_writes_and_prints() {
+        for family in [V4, V6] {
+            let wire = |hex: &str| format!("match comment 0 {hex}{}", "00".repeat(256 - hex.len() / 2));
+            row(family, None, "comment --comment a_b-9", " --comment a_b-9", " /* a_b-9 */", &wire("615f622d39"));
+            row(family, None, "comment --comment it's", " --comment \"it\\'s\"", " /* it's */", &wire("69742773"));
+            row(family, None, "comment --comment ", " --comment \"\"", " /*  */", &wire(""));
+            let long = "x".repeat(300);
+            let cut = "x".repeat(255);
+            let (save, list) = (format!(" --comment {cut}"), format!(" /* {cut} */"));
+            row(family, None, &format!("comment --comment {long}"), &save, &list, &wire(&"78".repeat(255)));
+        }
+    }
+
+    #[test]
+    fn texts_need_not_be_utf8_and_are_quoted() {
+        let save = |text: &[u8]| {
+            let mut out = Out::new();
+            let cx = PrintCx { family: V4, numeric: true, names: &NoNames, protocol: None };
+            Comment::from_text(text).save(&mut out, &cx);
+            out.into_bytes()
+        };
+        assert_eq!(save(b"two words"), b" --comment \"two words\"");
+        assert_eq!(save(b"a\"b\\c\xff"), b" --comment \"a\\\"b\\\\c\xff\"".as_slice());
+        assert_eq!(Comment::from_text(b"from userdata\0\0").text(), b"from userdata");
+    }
+
+    #[test]
+    fn what_stands_behind_the_nul_means_nothing() {
+        let text = |info: [u8; 256]| raised_text(V4, None, |x| x.xt_match("comment", 0, |b| b.bytes(&info)));
+        let mut info = [b'z'; 256];
+        assert_eq!(text(info), "opaque");
+        info[2] = 0;
+        assert_eq!(text(info), " -m comment --comment zz");
+    }
+
+    #[test]
+    fn what_stock_refuses() {
+        assert_eq!(error(V4, None, "comment"), "comment: option \"--comment\" must be specified\n");
+        let inverted = "comment: option \"--comment\" cannot be inverted.\n";
+        assert_eq!(error(V4, None, "comment ! --comment a"), inverted);
+    }
+}

@@ -242,3 +242,126 @@ impl MatchExt for Limit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::matches::testing::{error, raised_text, read, row, with_env};
+    use crate::packet::build::{Ipv4, Udp};
+    use crate::packet::env::UnknownHost;
+    use crate::types::Family::{V4, V6};
+    use crate::types::Hook;
+
+    #[test]
+    fn what_stock_writes_and_prints() {
+        for family in [V4, V6] {
+            let row = |line: &str, save: &str, list: &str, (rate, unit, burst): (u64, u64, u32)| {
+                let wire = format!("Limit {{ rate: {rate}, unit: {unit}, burst: {burst}, ty: 0, flags: 0 }}");
+                row(family, None, &format!("limit{line}"), save, list, &wire);
+            };
+            row("", " --limit 3/hour", " limit: avg 3/hour burst 5", (3, 3600, 5));
+            row(" --limit 5/min", " --limit 5/min", " limit: avg 5/min burst 5", (5, 60, 5));
+            let burst = " --limit 5/sec --limit-burst 10000";
+            row(burst, burst, " limit: avg 5/sec burst 10000", (5, 1, 10000));
+            row(" --limit-burst 0", " --limit 3/hour", " limit: avg 3/hour burst 5", (3, 3600, 0));
+        }
+    }
+
+    /// Observed: what is asked for, and what comes out.
+    #[test]
+    fn rates() {
+        for (text, expected) in [
+            ("5", "5/sec"),
+            ("5/S", "5/sec"),
+            ("5/mi", "5/min"),
+            ("5x/s", "5/sec"),
+            (" +5.7/d", "5/day"),
+            ("10000/s", "10000/sec"),
+            ("5001/s", "10000/sec"),
+            ("300/s", "303/sec"),
+            ("120/minute", "2/sec"),
+            ("13/min", "13/min"),
+            ("600000/min", "10000/sec"),
+            ("7199/hour", "2/sec"),
+            ("3601/hour", "3601/hour"),
+            ("123456/hour", "2061/min"),
+            ("24/day", "1/hour"),
+            ("77777/day", "77781/day"),
+            ("123456/day", "5144/hour"),
+            ("864000000/day", "10000/sec"),
+            ("4294967297/day", "1/day"),
+        ] {
+            let rate = Rate::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+            let mut out = Out::new();
+            rate.print(&mut out);
+            assert_eq!(String::from_utf8_lossy(out.as_bytes()), expected, "{text}");
+        }
+        for text in ["0", "", "x", "/s", "5/", "5/days", "5/s/s", "5/fortnight", "0x5/s", "4294967296/s"] {
+            let line = format!("limit --limit {text}");
+            assert_eq!(error(V4, None, &line), format!("bad rate \"{text}\"'"));
+        }
+        for text in ["10001/s", "600001/min", "36000001/hour", "864000001/day", "-1/s", "99999999999/day"] {
+            assert_eq!(error(V4, None, &format!("limit --limit {text}")), format!("Rate too fast \"{text}\""));
+        }
+        let burst = "limit: bad value for option \"--limit-burst\", or out of range (0-10000).\n";
+        assert_eq!(error(V4, None, "limit --limit-burst 10001"), burst);
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_as_the_same() {
+        for n in (1..20000).chain((20000..864_000_000).step_by(7919)) {
+            for unit in ["second", "minute", "hour", "day"] {
+                let Ok(rate) = Rate::parse(format!("{n}/{unit}").as_bytes()) else { continue };
+                let mut out = Out::new();
+                rate.print(&mut out);
+                assert_eq!(Rate::parse(out.as_bytes()), Ok(rate), "{n}/{unit}");
+            }
+        }
+    }
+
+    #[test]
+    fn limits_of_other_programs() {
+        let native = |rate, unit, burst| raised_text(V4, None, |x| x.limit(rate, unit, burst));
+        assert_eq!(native(120, 60, 7), " -m limit --limit 2/sec --limit-burst 7");
+        assert_eq!(native(14, 604_800, 5), " -m limit --limit 2/day");
+        for (rate, unit, burst) in
+            [(300, 1, 5), (10, 604_800, 5), (20000, 1, 5), (1, 1, 10001), (0, 1, 5), (1, 0, 5), (1, u64::MAX, 5)]
+        {
+            assert_eq!(native(rate, unit, burst), "opaque", "{rate}/{unit} burst {burst}");
+        }
+        let other = |ty, flags| {
+            let item = Item::Expr(Expr::Limit { rate: 5, unit: 1, burst: 5, ty, flags });
+            Limit::raise(&item, &mut Body::default())
+        };
+        assert!(other(NFT_LIMIT_PKTS, 0) && !other(1, 0) && !other(NFT_LIMIT_PKTS, 1));
+        let compat = |avg: u32, burst: u32, private: u8| {
+            let info = [&avg.to_ne_bytes()[..], &burst.to_ne_bytes(), &[private; 32]].concat();
+            raised_text(V4, None, |x| x.xt_match("limit", 0, |b| b.bytes(&info)))
+        };
+        assert_eq!(compat(46153, 5, 0), " -m limit --limit 13/min");
+        assert_eq!(compat(2000, 9, 0xee), " -m limit --limit 5/sec --limit-burst 9");
+        assert_eq!(compat(46152, 5, 0), "opaque");
+        assert_eq!(compat(0, 5, 0), "opaque");
+        assert_eq!(compat(2000, 0, 0), "opaque");
+    }
+
+    /// As observed with real packets on Linux 6.18: the bucket starts full and fills with time.
+    #[test]
+    fn what_it_means() {
+        let packet = Ipv4::default() / Udp::default();
+        with_env(Hook::Input, &UnknownHost, |env| {
+            let mut passed = |line: &str, rule: u64, now_ns: u64, packets: u32| {
+                let limit = read(V4, None, line).unwrap().ext;
+                (env.place.rule, env.now_ns) = (rule, now_ns);
+                (0..packets).filter(|_| limit.eval(&packet, env) == Tri::True).count()
+            };
+            assert_eq!(passed("limit --limit 1/hour --limit-burst 3", 1, 1_000, 10), 3);
+            assert_eq!(passed("limit --limit 1/hour --limit-burst 3", 2, 1_000, 1), 1, "each rule has its own bucket");
+            assert_eq!(passed("limit --limit-burst 0", 3, 0, 10), 5);
+            assert_eq!(passed("limit --limit 100/s --limit-burst 1", 4, 0, 10), 1);
+            assert_eq!(passed("limit --limit 100/s --limit-burst 1", 4, 9_999_999, 10), 0);
+            assert_eq!(passed("limit --limit 100/s --limit-burst 1", 4, 10_000_000, 10), 1);
+            assert_eq!(passed("limit --limit 100/s --limit-burst 1", 4, 90_000_000, 10), 1, "no more than the burst");
+        });
+    }
+}

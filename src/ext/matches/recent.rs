@@ -448,3 +448,179 @@ fn octets(addr: IpAddr) -> [u8; 16] {
     }
     octets
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::matches::testing::{error, raised_text, read, row, with_env};
+    use crate::packet::build::{Ipv4, Udp};
+    use crate::packet::env::UnknownHost;
+    use crate::types::Family::{V4, V6};
+    use crate::types::Hook;
+
+    /// The struct in hex from its parts; the name's with what stock leaves behind its NUL.
+    fn wire(head: &str, name: &str, side: &str, mask: &str) -> String {
+        let name = format!("{name}{}", "00".repeat(NAME_SIZE - name.len() / 2));
+        let mask = format!("{mask}{}", "00".repeat(20 - mask.len() / 2));
+        format!("match recent 1 {head}{name}{side}00{mask}")
+    }
+
+    #[test]
+    fn what_stock_writes_and_prints() {
+        let all = "ff".repeat(16);
+        for (family, mask) in [(V4, "255.255.255.255"), (V6, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")] {
+            let row = |line: &str, save: &str, list: &str, wire: &str| {
+                row(
+                    family,
+                    None,
+                    &format!("recent {line}"),
+                    &save.replace("MASK", mask),
+                    &list.replace("MASK", mask),
+                    wire,
+                );
+            };
+            row(
+                "--set",
+                " --set --name DEFAULT --mask MASK --rsource",
+                " recent: SET name: DEFAULT side: source mask: MASK",
+                &wire("00000000000000000200", "44454641554c54", "00", &all),
+            );
+            row(
+                "! --remove --rsource --rdest --name foo",
+                " ! --remove --name foo --mask MASK --rdest",
+                " ! recent: REMOVE name: foo side: dest mask: MASK",
+                &wire("00000000000000000801", "666f6f00554c54", "01", &all),
+            );
+            row(
+                "--update --rttl --hitcount 4 --reap --seconds 0x3c --name a/b.cdefg",
+                " --update --seconds 60 --reap --hitcount 4 --rttl --name a/b.cdefg --mask MASK --rsource",
+                " recent: UPDATE seconds: 60 reap hit_count: 4 TTL-Match name: a/b.cdefg side: source mask: MASK",
+                &wire("3c000000040000003400", "612f622e6364656667", "00", &all),
+            );
+            row(
+                "--rcheck --seconds 4294967295",
+                " --rcheck --seconds 4294967295 --name DEFAULT --mask MASK --rsource",
+                " recent: CHECK seconds: 4294967295 name: DEFAULT side: source mask: MASK",
+                &wire("ffffffff000000000100", "44454641554c54", "00", &all),
+            );
+        }
+        row(
+            V4,
+            None,
+            "recent --rcheck --mask 255.255.255.255 --hitcount 0",
+            " --rcheck --name DEFAULT --mask 255.255.255.255 --rsource",
+            " recent: CHECK name: DEFAULT side: source mask: 255.255.255.255",
+            &wire("00000000000000000100", "44454641554c54", "00", "ffffffff"),
+        );
+        row(
+            V6,
+            None,
+            "recent --rcheck --mask ffff::",
+            " --rcheck --name DEFAULT --mask ffff:: --rsource",
+            " recent: CHECK name: DEFAULT side: source mask: ffff::",
+            &wire("00000000000000000100", "44454641554c54", "00", "ffff"),
+        );
+    }
+
+    #[test]
+    fn odd_names() {
+        let long = "x".repeat(250);
+        let cut = read(V4, None, &format!("recent --set --name {long}")).unwrap();
+        assert_eq!(cut.save(), format!(" --set --name {} --mask 255.255.255.255 --rsource", "x".repeat(199)));
+        let text = |name: &[u8], behind: u8| {
+            let mut info = vec![behind; 232];
+            info[..NAME_AT].copy_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+            info[NAME_AT..NAME_AT + name.len()].copy_from_slice(name);
+            info[210..].fill(0);
+            raised_text(V4, None, |x| x.xt_match("recent", 1, |b| b.bytes(&info)))
+        };
+        let tail = "--mask 0.0.0.0 --rsource";
+        assert_eq!(text(b"a b\0", b'z'), format!(" -m recent --rcheck --name \"a b\" {tail}"));
+        assert_eq!(text(b"foo\0", 0), format!(" -m recent --rcheck --name foo {tail}"));
+        assert_eq!(text(b"", b'z'), "opaque");
+    }
+
+    #[test]
+    fn what_stock_refuses() {
+        let together = |a: &str, b: &str| format!("recent: option \"--{a}\" cannot be used together with \"--{b}\".\n");
+        for (line, text) in [
+            ("", "recent: you must specify one of `--set', `--rcheck' `--update' or `--remove'"),
+            (" --name foo", "recent: you must specify one of `--set', `--rcheck' `--update' or `--remove'"),
+            (" --rcheck --set", &together("set", "rcheck")),
+            (" --remove --update", &together("update", "remove")),
+            (" --set --rttl", &together("rttl", "set")),
+            (" --set --reap", "recent: option \"--reap\" also requires \"--seconds\".\n"),
+            (" --rcheck --seconds 0", "recent: bad value for option \"--seconds\", or out of range (1-4294967295).\n"),
+            (" --rcheck ! --rsource", "recent: option \"--rsource\" cannot be inverted.\n"),
+            (" --set --mask ffff::", "getaddrinfo: Address family for hostname not supported\n"),
+        ] {
+            assert_eq!(error(V4, None, &format!("recent{line}")), text, "{line}");
+        }
+    }
+
+    /// Counts, rule by rule, which of the packets match; each packet is `(time in ms, last byte of the source, TTL)`.
+    fn counts<const N: usize>(rules: [&str; N], packets: &[(u64, u8, u8)]) -> [u32; N] {
+        let mut counts = [0; N];
+        with_env(Hook::Input, &UnknownHost, |env| {
+            for (ms, last, ttl) in packets {
+                let packet = Ipv4 { src: [192, 0, 2, *last].into(), ttl: *ttl, ..Ipv4::default() } / Udp::default();
+                env.now_ns = ms * 1_000_000;
+                for (rule, count) in rules.iter().zip(&mut counts) {
+                    let recent = read(V4, None, &format!("recent {rule}")).unwrap().ext;
+                    *count += u32::from(recent.eval(&packet, env) == Tri::True);
+                }
+            }
+        });
+        counts
+    }
+
+    /// As observed with real packets on Linux 6.18.
+    #[test]
+    fn what_it_means() {
+        let four = [(0, 1, 64); 4];
+        let rules = [
+            "--rcheck --name a",
+            "! --rcheck --name a",
+            "--set --name a",
+            "--rcheck --name a --hitcount 3",
+            "--update",
+        ];
+        assert_eq!(counts(rules, &four), [3, 1, 4, 2, 0]);
+        let rules = ["! --set --name c", "--rcheck --name c --hitcount 4", "--remove --name d", "! --remove --name d"];
+        assert_eq!(counts(rules, &four), [0, 1, 0, 4]);
+        assert_eq!(counts(["--set", "--remove", "--rcheck"], &four), [4, 4, 0]);
+        let rules = ["--set", "! --update --hitcount 3", "--rcheck --hitcount 5"];
+        assert_eq!(counts(rules, &[(0, 1, 64); 6]), [6, 1, 3]);
+        let ttls = [(0, 1, 64), (0, 1, 60), (0, 1, 60)];
+        assert_eq!(counts(["--rcheck --rttl", "--rcheck", "--set"], &ttls), [1, 2, 3]);
+        assert_eq!(counts(["--rcheck --hitcount 40", "--set"], &[(0, 1, 64); 50]), [10, 50]);
+    }
+
+    #[test]
+    fn time_masks_and_reaping() {
+        let ssh = ["--set --name ssh", "--update --name ssh --seconds 60 --hitcount 3"];
+        let tries = [(0, 1, 64), (1000, 1, 64), (59_000, 2, 64), (62_000, 1, 64), (121_500, 1, 64)];
+        assert_eq!(counts(ssh, &tries), [5, 0]);
+        assert_eq!(counts(ssh, &[(0, 1, 64), (30_000, 1, 64), (60_000, 1, 64)]), [3, 1]);
+        let masked = ["--set --mask 255.255.255.0", "--rcheck --mask 255.255.255.255", "--rcheck --rdest"];
+        assert_eq!(counts(masked, &[(0, 1, 64), (0, 2, 64)]), [2, 2, 0], "the first rule's mask counts");
+        // Only the entry that was noted longest ago is dropped.
+        let reap = ["--update --seconds 1 --reap", "--set", "--rcheck"];
+        let packets = [(0, 2, 64), (0, 3, 64), (2200, 4, 64), (2200, 4, 64)];
+        assert_eq!(counts(reap, &packets), [1, 4, 4]);
+        let probe = |last| {
+            let mut all = packets.to_vec();
+            all.push((2300, last, 64));
+            counts(["--rcheck", "--update --seconds 1 --reap", "--set"], &all)[0]
+        };
+        assert_eq!((probe(2), probe(3)), (1, 2));
+    }
+
+    #[test]
+    fn a_full_list_forgets_the_longest_unseen() {
+        let mut packets: Vec<_> = (0..100).map(|last| (0, last, 64)).collect();
+        packets.extend([(0, 0, 64), (0, 200, 64), (0, 1, 64), (0, 0, 64)]);
+        // Address 0 was seen again and stays, 200 is new and pushes out 1, which pushes out 2.
+        assert_eq!(counts(["--rcheck", "--set"], &packets), [2, 104]);
+    }
+}

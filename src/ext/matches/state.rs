@@ -94,3 +94,54 @@ impl MatchExt for State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ext::matches::testing::{error, read, row};
+    use crate::packet::build::{Ipv4, Udp};
+    use crate::packet::{Conntrack, CtState, Meta};
+    use crate::types::Family::{V4, V6};
+    use crate::types::Tri;
+
+    #[test]
+    fn what_stock_writes_and_prints() {
+        for family in [V4, V6] {
+            let row = |line: &str, save: &str, tail: &str| {
+                let wire =
+                    format!("match conntrack 3 {}{tail}{}", "00".repeat(146), "00".repeat(168 - 146 - tail.len() / 2));
+                row(family, None, &format!("state {line}"), save, &save.replace("--", ""), &wire);
+            };
+            row("--state new", " --state NEW", "0120000008");
+            row("--state ESTABLISHED,RELATED", " --state RELATED,ESTABLISHED", "0120000006");
+            row("! --state INVALID,UNTRACKED", " ! --state INVALID,UNTRACKED", "012001000101");
+            row("--state r,e,n,i,u", " --state INVALID,NEW,RELATED,ESTABLISHED,UNTRACKED", "012000000f01");
+        }
+    }
+
+    #[test]
+    fn what_stock_refuses() {
+        let list = "\"--state\" requires a list of states with no spaces, e.g. ESTABLISHED,RELATED";
+        for (line, text) in [
+            ("state", "state: option \"--state\" must be specified\n"),
+            ("state --state ", list),
+            ("state --state NEW,", list),
+            ("state --state ,NEW", "Bad state \",NEW\""),
+            ("state --state BOGUS,NEW", "Bad state \"BOGUS,NEW\""),
+            ("state --state SNAT", "Bad state \"SNAT\""),
+            ("state --state NEW --state NEW", "state: option \"--state\" can only be used once.\n"),
+        ] {
+            assert_eq!(error(V4, None, line), text, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_it_means() {
+        let packet = |ct| (Ipv4::default() / Udp::default()).with_meta(Meta { ct, ..Meta::default() });
+        let judge = |line: &str, ct| read(V4, None, line).unwrap().matches(&packet(ct));
+        let new = || Some(Conntrack::of_state(CtState::New));
+        assert_eq!(judge("state --state NEW,INVALID", new()), Tri::True);
+        assert_eq!(judge("state ! --state NEW", new()), Tri::False);
+        assert_eq!(judge("state --state UNTRACKED", Some(Conntrack::UNTRACKED)), Tri::True);
+        assert_eq!(judge("state --state NEW", None), Tri::Unknown);
+    }
+}
