@@ -155,7 +155,8 @@ impl Failure {
 }
 
 fn print_refusals(refusals: &[Refusal], missing: &[String], prefix: &str, restore: bool, err: &mut Out) {
-    for name in missing {
+    // To stock QUEUE is no extension.
+    for name in missing.iter().filter(|name| *name != "QUEUE") {
         writeln!(err, "Warning: Extension {name} revision 0 not supported, missing kernel module?");
     }
     if restore {

@@ -99,6 +99,14 @@ impl Action {
         }
     }
 
+    /// The word in the target column of `-L`: for a target, its name in the kernel (`-j NOTRACK` is listed as `CT`).
+    pub fn column(&self) -> &[u8] {
+        match self {
+            Self::Target(target) => target.spec().wire.as_bytes(),
+            named => named.name(),
+        }
+    }
+
     /// The chain that it leads to.
     pub fn chain(&self) -> Option<&[u8]> {
         match self {

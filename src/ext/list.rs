@@ -61,12 +61,19 @@ macro_rules! extensions {
                 }
             }
 
-            /// Checks and completes it when the rule has been read.
-            pub fn finish(&mut self, seen: u32, cx: &ParseCx<'_>) -> Result<(), UsageError> {
-                options::check_together(self.spec(), seen)?;
+            /// The line that stock prints on standard error when the rule has been read, before [`Self::finish`].
+            pub fn last_warning(&self, seen: u32) -> Option<&'static str> {
                 match self {
-                    $(Self::$variant(ext) => ext.finish(seen, cx),)*
+                    $(Self::$variant(_) => <$($path)::+ as Extension>::last_warning(seen),)*
                 }
+            }
+
+            /// Checks and completes it when the rule has been read: the extension's own checks come before those of its table, as in stock.
+            pub fn finish(&mut self, seen: u32, cx: &ParseCx<'_>) -> Result<(), UsageError> {
+                match self {
+                    $(Self::$variant(ext) => ext.finish(seen, cx)?,)*
+                }
+                options::check_together(self.spec(), seen)
             }
 
             /// Prints its options as `-S` does.

@@ -118,10 +118,16 @@ pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
         None
     }
 
+    /// The line that stock prints on standard error when the rule has been read, whether or not it then takes it.
+    fn last_warning(_seen: u32) -> Option<&'static str> {
+        None
+    }
+
     /// Takes one option; the kind of its value and the checks of its row have passed (unless [`Spec::own_checks`]).
     fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError>;
 
-    /// Checks and completes the whole, when the rule has been read; `seen` has a bit for each option id given.
+    /// Checks and completes the whole, when the rule has been read; `seen` has a bit for each option id given. Options that are missing or
+    /// exclude each other are reported after this, from the table.
     fn finish(&mut self, _seen: u32, _cx: &ParseCx<'_>) -> Result<(), UsageError> {
         Ok(())
     }

@@ -582,13 +582,17 @@ impl<'a, 'w> Parser<'a, 'w> {
 
     fn finish_extensions(&mut self) -> Result<(), Error> {
         let cx = self.parse_cx();
+        // The target comes last, wherever it stood.
+        self.loaded.sort_by_key(|l| matches!(l.ext, AnyExt::Target(_)));
         for loaded in std::mem::take(&mut self.loaded) {
             match loaded.ext {
                 AnyExt::Match(mut m) => {
+                    self.warnings.extend(m.last_warning(loaded.seen).map(Into::into));
                     m.finish(loaded.seen, &cx)?;
                     self.rule.body.matches.push(m);
                 }
                 AnyExt::Target(mut t) => {
+                    self.warnings.extend(t.last_warning(loaded.seen).map(Into::into));
                     t.finish(loaded.seen, &cx)?;
                     self.rule.body.action = Action::Target(t);
                 }

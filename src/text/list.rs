@@ -83,7 +83,7 @@ pub fn rule(number: u32, body: &Body, counters: Counters, style: &Style<'_>, out
         out.byte(b' ');
     }
     let from = out.len();
-    out.bytes(body.action.name());
+    out.bytes(body.action.column());
     out.pad_from(from, 9);
     out.byte(b' ');
     protocol(&body.base, style, out);
@@ -120,7 +120,7 @@ fn parts(body: &Body, style: &Style<'_>, out: &mut Out) {
 /// Prints the line that `-v` gives with `-A`, `-I`, `-D`, `-C` and `-R`, always numeric.
 pub fn verbose_rule(body: &Body, family: Family, names: &dyn Names, out: &mut Out) {
     let style = &Style { family, numeric: true, verbose: true, exact: false, line_numbers: false, names };
-    out.bytes(body.action.name());
+    out.bytes(body.action.column());
     let (protocol, not) = body.base.protocol.unwrap_or((0, false));
     out.str(if not { " !" } else { "  " });
     let cx = PrintCx { family, numeric: true, names, protocol: None };

@@ -170,11 +170,12 @@ impl Extension for Ct {
 impl Ct {
     fn set_zone(&mut self, text: &[u8]) -> Result<(), UsageError> {
         let zone = number(text, 0, u64::from(u16::MAX)).and_then(|n| u16::try_from(n).ok());
-        match zone {
-            Some(zone) => self.zone = zone,
-            None if text.eq_ignore_ascii_case(b"mark") => self.flags |= FLAG_MARK,
-            None => return Err(usage_bytes("Cannot parse ", text, " as a zone ID")),
+        let mark = text.eq_ignore_ascii_case(b"mark");
+        if zone.is_none() && !mark {
+            return Err(usage_bytes("Cannot parse ", text, " as a zone ID"));
         }
+        self.zone = zone.unwrap_or(0);
+        self.flags |= if mark { FLAG_MARK } else { 0 };
         Ok(())
     }
 
@@ -256,6 +257,7 @@ mod tests {
             ("--zone-reply 1 --zone 2", "zone-reply 2", "08000200"),
             ("--zone-orig 1 --zone-reply 2", "zone 2", "0c000200"),
             ("--zone mark --zone-orig 2", "zone-orig mark", "14000200"),
+            ("--zone 2 --zone-orig mark", "zone-orig mark", "14000000"),
             ("--ctevents destroy,new,natseqinfo", "ctevents new,destroy,natseqinfo", "0000000005010000"),
             ("--expevents new,new", "expevents new", "000000000000000001"),
             ("--helper ftp --timeout a.b", "helper ftp timeout a.b", &format!("{:024}{:0<32}612e62", 0, "667470")),

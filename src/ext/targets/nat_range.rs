@@ -69,26 +69,27 @@ impl NatRange {
     /// Takes `[address[-address]][:ports]`.
     pub fn set_to(&mut self, text: &[u8], base: Base, cx: &ParseCx<'_>) -> Result<(), UsageError> {
         // In brackets stand the addresses; else a single colon begins the ports, and several are of an IPv6 address.
-        let (addrs, ports) = match text.iter().position(|b| *b == b'[') {
+        let (addrs, ports, between) = match text.iter().position(|b| *b == b'[') {
             Some(open) => {
                 let inside = text.get(open + 1..).unwrap_or_default();
                 let close = inside.iter().position(|b| *b == b']').filter(|_| cx.family == Family::V6);
                 let Some(close) = close else { return Err(usage!("Invalid address format")) };
-                // What stands between the bracket and the next colon is not looked at by stock.
                 let behind = inside.get(close + 1..).unwrap_or_default();
                 let colon = behind.iter().position(|b| *b == b':');
-                (inside.get(..close).unwrap_or_default(), colon.and_then(|at| behind.get(at + 1..)))
+                let ports = colon.and_then(|at| behind.get(at + 1..));
+                (inside.get(..close).unwrap_or_default(), ports, colon.unwrap_or(0))
             }
             None => match text.iter().position(|b| *b == b':') {
                 Some(at) if !text.get(at + 1..).unwrap_or_default().contains(&b':') => {
-                    (text.get(..at).unwrap_or_default(), text.get(at + 1..))
+                    (text.get(..at).unwrap_or_default(), text.get(at + 1..), 0)
                 }
-                _ => (text, None),
+                _ => (text, None, 0),
             },
         };
         if let Some(ports) = ports {
             self.set_ports(ports, base, cx)?;
-            if addrs.is_empty() {
+            // What stands between bracket and colon is not looked at by stock, but with it, empty brackets are a wrong address.
+            if addrs.is_empty() && between == 0 {
                 return Ok(());
             }
         }

@@ -20,7 +20,6 @@ use crate::types::{Family, Out};
 use crate::wire::cond::Item;
 use crate::wire::expr::Expr;
 use crate::wire::{BlobWriter, ExprWriter};
-use std::borrow::Cow;
 
 /// Group, size in bytes and threshold in packets (0: none given), and a prefix of at most 127 bytes, none of them 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,9 +64,9 @@ impl Extension for Nflog {
         Self { group: 0, size: None, threshold: 0, prefix: Box::default() }
     }
 
-    fn warning(given: &Given<'_>, _: &ParseCx<'_>) -> Option<Cow<'static, str>> {
-        (given.id() == RANGE).then_some(
-            "warn: --nflog-range has never worked and is no longer supported, please use --nflog-size instead".into(),
+    fn last_warning(seen: u32) -> Option<&'static str> {
+        (seen & bit(RANGE) != 0).then_some(
+            "warn: --nflog-range has never worked and is no longer supported, please use --nflog-size instead",
         )
     }
 
