@@ -150,13 +150,19 @@ extensions! {
     Match: MatchExt, eval(&Packet) -> Tri,
     Comment(matches::comment::Comment),
     Conntrack(matches::conntrack::Conntrack),
+    Icmp(matches::icmp::Icmp),
+    Icmp6(matches::icmp6::Icmp6),
+    IpRange(matches::iprange::IpRange),
     Length(matches::length::Length),
     Limit(matches::limit::Limit),
+    Mac(matches::mac::Mac),
     Mark(matches::mark::Mark),
+    Multiport(matches::multiport::Multiport),
     Owner(matches::owner::Owner),
     Recent(matches::recent::Recent),
     State(matches::state::State),
     Tcp(matches::tcp::Tcp),
+    TcpMss(matches::tcpmss::TcpMss),
     Udp(matches::udp::Udp),
 }
 
@@ -183,6 +189,12 @@ mod tests {
     use crate::ext::options::{bit, give};
     use crate::types::NoNames;
 
+    /// The protocol of `-p` in the sample.
+    fn sample_protocol(spec: &Spec) -> Option<(u8, bool)> {
+        let name = spec.sample.split_once("-p ")?.1.split(' ').next()?;
+        crate::types::builtin_protocol(name.as_bytes()).map(|p| (p, false))
+    }
+
     /// Reads an example; of a pair's, the second word stands behind a blank.
     fn example<'a>(spec: &Spec, opt: &'static options::Opt, text: &'a str, cx: &ParseCx<'_>) -> Given<'a> {
         let (first, second) = match opt.kind {
@@ -202,8 +214,7 @@ mod tests {
                 let Some(fresh) = Match::new(spec.name.as_bytes(), family) else { continue };
                 for opt in spec.options {
                     for text in opt.examples_for(family) {
-                        let cx =
-                            ParseCx { family, names: &NoNames, protocol: spec.implied_by.first().map(|p| (*p, false)) };
+                        let cx = ParseCx { family, names: &NoNames, protocol: sample_protocol(spec) };
                         let mut m = fresh.clone();
                         for needed in spec.options.iter().filter(|o| opt.needs & bit(o.id) != 0) {
                             let text = *needed.examples_for(family).first().expect("an example");

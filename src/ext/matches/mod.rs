@@ -2,14 +2,21 @@
 
 pub mod comment;
 pub mod conntrack;
+pub mod icmp;
+pub mod icmp6;
+pub mod icmp_type;
+pub mod iprange;
 pub mod length;
 pub mod limit;
+pub mod mac;
 pub mod mark;
+pub mod multiport;
 pub mod owner;
 pub mod ports;
 pub mod recent;
 pub mod state;
 pub mod tcp;
+pub mod tcpmss;
 #[cfg(test)]
 pub mod testing;
 pub mod udp;

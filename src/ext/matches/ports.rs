@@ -109,7 +109,7 @@ impl Ports {
         x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset, 2);
         match (min, max) {
             _ if min == max => x.cmp_eq(invert, &min.to_be_bytes()),
-            (0, ..u16::MAX) => x.cmp(if invert { NFT_CMP_GT } else { NFT_CMP_LTE }, &max.to_be_bytes()),
+            (0, ..=0xfffe) => x.cmp(if invert { NFT_CMP_GT } else { NFT_CMP_LTE }, &max.to_be_bytes()),
             _ => x.range(invert, &min.to_be_bytes(), &max.to_be_bytes()),
         }
     }

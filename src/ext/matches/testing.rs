@@ -62,6 +62,7 @@ impl Names for SomeNames {
 
 /// A match with its surroundings.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the words say it")]
 pub struct Read {
     pub family: Family,
     pub protocol: Option<(u8, bool)>,
