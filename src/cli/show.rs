@@ -6,11 +6,13 @@ use super::failure::Failure;
 use crate::compile::describe::describe;
 use crate::compile::raise::{Raised, Raiser};
 use crate::ext::PrintCx;
+use crate::kernel::names::SystemNames;
 use crate::kernel::{self, Event, Session};
 use crate::model::builtin::{BuiltinChain, TABLES, builtins};
 use crate::text::list::{self, ChainKind, Style};
 use crate::types::{Counters, Family, Names, Out};
 use crate::wire::consts::NF_DROP;
+use crate::wire::msg::RuleMsg;
 use std::ops::ControlFlow;
 
 /// How often a listing is begun again because the ruleset changed under it, before it is printed as it is.
@@ -89,7 +91,15 @@ fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut 
     if let (Form::Rules(counters), None | Some(0)) = (form, request.number) {
         declaration(&listed, counters, out);
     }
-    chain(session, request, &listed, form, &mut found, out)?;
+    let text = match kernel {
+        Some(_) => text_of(session, request, name, form)?,
+        None => Lines::new(request.family),
+    };
+    if let (Form::List(style), None) = (form, request.number) {
+        header(&listed, text.rules, &style, out);
+    }
+    out.bytes(text.lines.as_bytes());
+    found.opaque = text.opaque;
     Ok(found)
 }
 
@@ -138,11 +148,18 @@ fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut
             }
         }
     }
+    let mut texts = texts_of(session, request, &listed, form)?.into_iter();
     for (i, l) in listed.iter().enumerate() {
-        if i != 0 && matches!(form, Form::List(_)) {
-            out.byte(b'\n');
+        let text = if l.kernel.is_some() { texts.next() } else { None };
+        let rules = text.as_ref().map_or(0, |t| t.rules);
+        if let Form::List(style) = form {
+            out.str(if i == 0 { "" } else { "\n" });
+            header(l, rules, &style, out);
         }
-        chain(session, request, l, form, &mut found, out)?;
+        if let Some(text) = text {
+            found.opaque += text.opaque;
+            out.bytes(text.lines.as_bytes());
+        }
     }
     for k in foreign {
         foreign_chain(session, request, k, out)?;
@@ -196,93 +213,119 @@ fn counters_of(l: &Listed<'_>) -> Counters {
     l.kernel.and_then(|k| k.counters).unwrap_or_default()
 }
 
-/// Shows the rules of one chain, and for `-L` its headers.
-fn chain(
-    session: &mut Session,
-    request: &Request<'_>,
-    l: &Listed<'_>,
-    form: Form<'_>,
-    found: &mut Found,
-    out: &mut Out,
-) -> Result<(), Failure> {
-    let start = out.len();
-    let opaque_before = found.opaque;
-    let header = |out: &mut Out, own_rules: u32| {
-        if let (Form::List(style), None) = (form, request.number) {
-            let kind = match l.builtin {
-                Some(_) => ChainKind::Builtin { drop: drops(l), counters: counters_of(l) },
-                None => ChainKind::User { references: l.kernel.map_or(0, |k| k.uses).saturating_sub(own_rules) },
-            };
-            list::chain(l.name, kind, &style, out);
-        }
+/// Prints the line of a chain and its columns.
+fn header(l: &Listed<'_>, rules: u32, style: &Style<'_>, out: &mut Out) {
+    let kind = match l.builtin {
+        Some(_) => ChainKind::Builtin { drop: drops(l), counters: counters_of(l) },
+        None => ChainKind::User { references: l.kernel.map_or(0, |k| k.uses).saturating_sub(rules) },
     };
-    if l.kernel.is_none() {
-        header(out, 0);
-        return Ok(());
-    }
-    let mut raiser = Raiser::new(request.family);
-    let (mut number, mut opaque) = (0u32, 0u32);
-    let mut lines = Out::new();
-    // Only a user chain's line needs the number of its rules before them.
-    let ahead = l.builtin.is_none() && matches!(form, Form::List(_)) && request.number.is_none();
-    if !ahead {
-        header(out, 0);
-    }
-    let rules_from = out.len();
-    session.rules(request.family, request.table, l.name, &mut |event| {
-        let text = if ahead { &mut lines } else { &mut *out };
-        let rule = match event {
-            Event::Restart => {
-                (number, opaque) = (0, 0);
-                text.truncate(if ahead { 0 } else { rules_from });
-                return ControlFlow::Continue(());
-            }
-            Event::Rule(rule) => rule,
-        };
-        number += 1;
-        if request.number.is_some_and(|n| n != number) {
-            return ControlFlow::Continue(());
-        }
-        match raiser.raise(rule.exprs, rule.userdata) {
-            Raised::Rule(body, counters) => {
-                print_rule(l.name, number, &body, counters, request, form, text);
-            }
-            Raised::Opaque(_) => {
-                opaque += 1;
-                write!(text, "# rule {number} of ");
-                text.bytes(l.name);
-                text.str(" is not iptables': ");
-                describe(request.family, rule.exprs, rule.userdata, text);
-                text.byte(b'\n');
-            }
-        }
-        if request.number.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    if ahead {
-        header(out, number);
-        out.bytes(lines.as_bytes());
-    }
-    found.opaque = opaque_before + opaque;
-    debug_assert!(out.len() >= start);
-    Ok(())
+    list::chain(l.name, kind, style, out);
 }
 
+/// The rules of a chain as text.
+struct Lines {
+    raiser: Raiser,
+    lines: Out,
+    rules: u32,
+    opaque: u32,
+}
+
+impl Lines {
+    fn new(family: Family) -> Self {
+        Self { raiser: Raiser::new(family), lines: Out::new(), rules: 0, opaque: 0 }
+    }
+
+    /// Prints the next rule of a chain.
+    fn rule(&mut self, chain: &[u8], rule: &RuleMsg<'_>, family: Family, names: &dyn Names, form: Form<'_>) {
+        self.rules += 1;
+        match self.raiser.raise(rule.exprs, rule.userdata) {
+            Raised::Rule(body, counters) => {
+                print_rule(chain, self.rules, &body, counters, family, names, form, &mut self.lines);
+            }
+            Raised::Opaque(_) => {
+                self.opaque += 1;
+                let out = &mut self.lines;
+                write!(out, "# rule {} of ", self.rules);
+                out.bytes(chain);
+                out.str(" is not iptables': ");
+                describe(family, rule.exprs, rule.userdata, out);
+                out.byte(b'\n');
+            }
+        }
+    }
+}
+
+/// The rules of those chains that the kernel has, in their order. The forms that need no names of hosts are made on all processors.
+fn texts_of(
+    session: &mut Session,
+    request: &Request<'_>,
+    listed: &[Listed<'_>],
+    form: Form<'_>,
+) -> Result<Vec<Lines>, Failure> {
+    let family = request.family;
+    let chains: Vec<&kernel::Chain> = listed.iter().filter_map(|l| l.kernel).collect();
+    let counters = match form {
+        Form::List(_) => {
+            let mut texts = Vec::with_capacity(chains.len());
+            for chain in chains {
+                texts.push(text_of(session, request, &chain.name, form)?);
+            }
+            return Ok(texts);
+        }
+        Form::Rules(counters) | Form::Save(counters) => counters,
+    };
+    let save = matches!(form, Form::Save(_));
+    let start = |i: usize| (Lines::new(family), SystemNames::default(), chains.get(i).map_or(&b""[..], |c| &c.name));
+    let texts = session.rules_of(family, &chains, &start, &|(lines, names, chain), rule| {
+        let form = if save { Form::Save(counters) } else { Form::Rules(counters) };
+        lines.rule(chain, rule, family, names, form);
+    })?;
+    Ok(texts.into_iter().map(|(lines, ..)| lines).collect())
+}
+
+/// The rules of one chain, or the one that was asked for.
+fn text_of(session: &mut Session, request: &Request<'_>, name: &[u8], form: Form<'_>) -> Result<Lines, Failure> {
+    let mut text = Lines::new(request.family);
+    session.rules(request.family, request.table, name, &mut |event| {
+        match event {
+            Event::Restart => text = Lines::new(request.family),
+            Event::Rule(_) if request.number.is_some_and(|n| n != text.rules + 1) => text.rules += 1,
+            Event::Rule(rule) => {
+                text.rule(name, rule, request.family, request.names, form);
+                if request.number.is_some() {
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(text)
+}
+
+#[expect(clippy::too_many_arguments, reason = "a rule, where it stands, and how it is printed")]
 fn print_rule(
     chain: &[u8],
     number: u32,
     body: &crate::ext::Body,
     counters: Counters,
-    request: &Request<'_>,
+    family: Family,
+    names: &dyn Names,
     form: Form<'_>,
     out: &mut Out,
 ) {
-    let cx = PrintCx { family: request.family, numeric: true, names: request.names, protocol: None };
+    let cx = PrintCx { family, numeric: true, names, protocol: None };
     match form {
         Form::List(style) => {
             list::rule(number, body, counters, &style, out);
             return;
         }
-        Form::Save(true) => write!(out, "[{}:{}] ", counters.packets, counters.bytes),
+        Form::Save(true) => {
+            out.byte(b'[');
+            out.dec(counters.packets);
+            out.byte(b':');
+            out.dec(counters.bytes);
+            out.str("] ");
+        }
         Form::Save(false) | Form::Rules(_) => {}
     }
     out.str("-A ");
