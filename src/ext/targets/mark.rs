@@ -4,21 +4,24 @@
 //! `--set-xmark value[/mask]` (clear the mask's bits, XOR the value), `--set-mark value[/mask]` (clear, OR), `--and-mark`, `--or-mark`,
 //! `--xor-mark bits`; exactly one of them.
 //! # Wire
-//! xt `MARK` revision 2: `struct xt_mark_tginfo2 { u32 mark, mask; }`, host order.
+//! xt `MARK` revision 2: `struct xt_mark_tginfo2 { u32 mark, mask; }`, host order. Also read: native `meta mark set` to a fixed value, as
+//! nft writes it and stock from 1.8.10 on reads it.
 //! # Evaluates
 //! `mark = (mark & ~mask) ^ value`; the walk goes on.
 //! # Differs
-//! Nothing known.
+//! Stock 1.8.9 fails over native `meta mark set` (`meta sreg key not supported`).
 //! # Sources
-//! iptables-extensions(8) "MARK"; `linux/netfilter/xt_mark.h`; fact sheet 3.4.
+//! iptables-extensions(8) "MARK"; `linux/netfilter/xt_mark.h`; fact sheet 2.8, 3.4, 8.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit};
-use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Action, Body, Effect, Extension, ParseCx, PrintCx, Spec, Target, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
 use crate::usage;
 use crate::wire::BlobWriter;
+use crate::wire::cond::Item;
+use crate::wire::consts::NFT_META_MARK;
 
 /// `mark = (mark & !mask) ^ value`, host order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,8 +106,66 @@ impl Extension for Mark {
 }
 
 impl TargetExt for Mark {
+    fn raise(item: &Item<'_>, body: &mut Body) -> bool {
+        let Item::MetaSet { key: NFT_META_MARK, value } = item else { return false };
+        let (Some(value), Action::None) = (value.ne32(), &body.action) else { return false };
+        body.action = Action::Target(Target::Mark(Self { value, mask: u32::MAX }));
+        true
+    }
+
     fn apply(&self, packet: &mut Packet, _: &mut Env<'_>) -> Effect {
         packet.meta.mark = (packet.meta.mark & !self.mask) ^ self.value;
         Effect::Continue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ext::targets::testing::{effect, error, parse, row};
+    use crate::ext::{Action, Body, Effect, Target};
+    use crate::packet::build::{Ipv4, Udp};
+    use crate::types::Family::{V4, V6};
+    use crate::wire::cond::{Data, Item};
+    use crate::wire::consts::NFT_META_MARK;
+
+    #[test]
+    fn what_stock_writes_and_prints() {
+        for (words, save, list, hex) in [
+            ("--set-mark 0x5/0xff", "0x5/0xff", "xset 0x5/0xff", "05000000ff000000"),
+            ("--set-mark 0xff/0xf", "0xff/0xff", "or 0xff", "ff000000ff000000"),
+            ("--set-mark 5", "0x5/0xffffffff", "set 0x5", "05000000ffffffff"),
+            ("--set-xmark 0/0", "0x0/0x0", "and 0xffffffff", "0000000000000000"),
+            ("--and-mark 0xf", "0x0/0xfffffff0", "and 0xf", "00000000f0ffffff"),
+            ("--or-mark 0xf", "0xf/0xf", "or 0xf", "0f0000000f000000"),
+            ("--xor-mark 0xf", "0xf/0x0", "xor 0xf", "0f00000000000000"),
+        ] {
+            let (save, list) = (format!("--set-xmark {save}"), format!(" MARK {list}"));
+            row(V4, None, &format!("MARK {words}"), &save, &list, hex);
+            row(V6, None, &format!("MARK {words}"), &save, &list, hex);
+        }
+        let one_of = "MARK: One of the --set-xmark, --{and,or,xor,set}-mark options is required";
+        error(V4, None, "MARK", one_of);
+        let together = "MARK: option \"--set-mark\" cannot be used together with \"--or-mark\".\n";
+        error(V4, None, "MARK --or-mark 2 --set-mark 1", together);
+    }
+
+    #[test]
+    fn what_nft_writes() {
+        let set = |body: &mut Body, bytes: &[u8]| {
+            Target::raise(&Item::MetaSet { key: NFT_META_MARK, value: Data::new(bytes).unwrap() }, body)
+        };
+        let mut body = Body::default();
+        assert!(!set(&mut body, &[1]));
+        assert!(set(&mut body, &7u32.to_ne_bytes()));
+        assert_eq!(body.action, Action::Target(parse(V4, None, "MARK --set-mark 7").unwrap()));
+        assert!(!set(&mut body, &7u32.to_ne_bytes()), "a rule has one target");
+    }
+
+    #[test]
+    fn it_changes_the_mark() {
+        let mut packet = Ipv4::default() / Udp::default();
+        packet.meta.mark = 0xff;
+        assert_eq!(effect(V4, None, "MARK --set-xmark 0x3/0xf", &mut packet), Effect::Continue);
+        assert_eq!(packet.meta.mark, 0xf3);
     }
 }
