@@ -148,6 +148,7 @@ fn exact<E: Extension>(info: &[u8], family: Family, scratch: &mut Vec<u8>) -> Op
 extensions! {
     /// A match with its options.
     Match: MatchExt, eval(&Packet) -> Tri,
+    AddrType(matches::addrtype::AddrType),
     Comment(matches::comment::Comment),
     Conntrack(matches::conntrack::Conntrack),
     Icmp(matches::icmp::Icmp),

@@ -1,5 +1,6 @@
 //! The matches, one file each; their one list is in [`super::Match`].
 
+pub mod addrtype;
 pub mod comment;
 pub mod conntrack;
 pub mod icmp;
