@@ -87,3 +87,59 @@ impl MatchExt for Length {
         Tri::from(inside).xor(self.invert)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::matches::testing::{error, read, row};
+    use crate::packet::build::{Ipv4, Ipv6, Raw};
+    use crate::types::Family::{V4, V6};
+
+    #[test]
+    fn what_stock_writes_and_prints() {
+        for family in [V4, V6] {
+            for (args, wire, list) in [
+                (" --length 100", "6400640000000000", " length 100"),
+                (" ! --length 100:200", "6400c80001000000", " length !100:200"),
+                (" --length 6:5", "0600050000000000", " length 6:5"),
+                (" ! --length 0:65535", "0000ffff01000000", " length !0:65535"),
+            ] {
+                row(family, None, &format!("length{args}"), args, list, &format!("match length 0 {wire}"));
+            }
+        }
+        for (value, save) in [("", "0"), (":", "0:65535"), (":5", "0:5"), (" ", "0"), ("+0x10:020", "16"), ("5:5", "5")]
+        {
+            let read = read(V4, None, &format!("length --length {}", value.trim())).unwrap();
+            assert_eq!(read.save(), format!(" --length {save}"), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn stocks_words_for_what_it_does_not_take() {
+        let near =
+            |s: &str| format!("length: bad value for option \"--length\" near \"{s}\", or out of range (0-65535).\n");
+        let behind = |s: &str| format!("length: Argument to \"--length\" has unexpected characters near \"{s}\".\n");
+        for (args, text) in [
+            (" --length abc:5", near("abc:5")),
+            (" --length 5:65536", near("65536")),
+            (" --length -1", near("-1")),
+            (" --length 5x:6", behind("x:6")),
+            (" --length 08", behind("8")),
+            (" --length 5:6:", "length: Too many components for option \"--length\" (max: 2)\n".into()),
+            ("", "length: option \"--length\" must be specified\n".into()),
+            (" --length 5 --length 6", "length: option \"--length\" can only be used once.\n".into()),
+        ] {
+            assert_eq!(error(V4, None, &format!("length{args}")), text, "{args}");
+        }
+    }
+
+    #[test]
+    fn packets() {
+        let v4 = Ipv4::default() / Raw { protocol: 99, payload: vec![0; 80] };
+        let v6 = Ipv6::default() / Raw { protocol: 99, payload: vec![0; 80] };
+        assert_eq!(read(V4, None, "length --length 100").unwrap().matches(&v4), Tri::True);
+        assert_eq!(read(V6, None, "length --length 120:").unwrap().matches(&v6), Tri::True);
+        assert_eq!(read(V4, None, "length ! --length :99").unwrap().matches(&v4), Tri::True);
+        assert_eq!(read(V4, None, "length --length 101:99").unwrap().matches(&v4), Tri::False);
+    }
+}

@@ -111,3 +111,76 @@ impl MatchExt for Mark {
         Tri::from(packet.meta.mark & self.mask == self.value).xor(self.invert)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::matches::testing::{error, raised_text, read, row};
+    use crate::packet::build::{Ipv4, Udp as Datagram};
+    use crate::types::Family::{V4, V6};
+
+    fn hex(n: u32) -> String {
+        n.to_ne_bytes().iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    #[test]
+    fn what_stock_writes_and_prints() {
+        for family in [V4, V6] {
+            let line = |args: &str, list: &str, wire: String| {
+                row(family, None, &format!("mark{args}"), args, list, &format!("meta 3; {wire}"));
+            };
+            line(" --mark 0x5", " mark match 0x5", format!("== {}", hex(5)));
+            line(" ! --mark 0x5/0xff", " mark match ! 0x5/0xff", format!("& {}; != {}", hex(0xff), hex(5)));
+            line(" --mark 0xff/0x0", " mark match 0xff/0x0", format!("& {}; == {}", hex(0), hex(0xff)));
+        }
+        for (value, save) in [("+5/+6", "0x5/0x6"), ("0xFF/0xffffffff", "0xff"), ("010", "0x8")] {
+            assert_eq!(read(V4, None, &format!("mark --mark {value}")).unwrap().save(), format!(" --mark {save}"));
+        }
+        let compat = |x: &mut ExprWriter<'_>| {
+            x.xt_match("mark", 1, |b| {
+                b.u32(5);
+                b.u32(0xff);
+                b.u8(1);
+            });
+        };
+        assert_eq!(raised_text(V4, None, compat), " -m mark ! --mark 0x5/0xff");
+        let greater = |x: &mut ExprWriter<'_>| {
+            x.meta(NFT_META_MARK);
+            x.cmp(crate::wire::consts::NFT_CMP_GT, &[0; 4]);
+        };
+        assert_eq!(raised_text(V4, None, greater), "opaque");
+    }
+
+    #[test]
+    fn stocks_words_for_what_it_does_not_take() {
+        let bad = "mark: bad integer value for option \"--mark\", or out of range.\n";
+        let garbage = "mark: trailing garbage after value for option \"--mark\".\n";
+        for (value, text) in [
+            ("", bad),
+            ("5/", bad),
+            ("-1", bad),
+            ("0x100000000", bad),
+            ("5x", garbage),
+            ("5/6/7", garbage),
+            ("08", garbage),
+        ] {
+            assert_eq!(error(V4, None, &format!("mark --mark {value}")), text, "{value}");
+        }
+        assert_eq!(error(V4, None, "mark"), "mark: option \"--mark\" must be specified\n");
+    }
+
+    #[test]
+    fn packets() {
+        let mut packet = Ipv4::default() / Datagram::default();
+        packet.meta.mark = 0x15;
+        for (args, expected) in
+            [("--mark 0x5/0xf", true), ("--mark 5", false), ("! --mark 5", true), ("--mark 5/4", false)]
+        {
+            assert_eq!(
+                read(V4, None, &format!("mark {args}")).unwrap().matches(&packet),
+                Tri::from(expected),
+                "{args}"
+            );
+        }
+    }
+}
