@@ -11,6 +11,7 @@ use std::{env, fs};
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=OXTABLES_LINK");
+    println!("cargo::rustc-check-cfg=cfg(static_glibc)");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|v| v == value);
     if !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") || is("OXTABLES_LINK", "dynamic") {
         return;
@@ -32,6 +33,8 @@ fn main() {
     }
     println!("cargo::rustc-link-arg-bins=-L{out}");
     println!("cargo::rustc-link-arg-bins=-static-pie");
+    // Name services: see src/kernel/nss.rs.
+    println!("cargo::rustc-cfg=static_glibc");
 }
 
 /// Whether the C compiler finds a static archive: it prints a path then, else the bare name.

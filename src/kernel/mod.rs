@@ -10,6 +10,7 @@ pub mod inject;
 mod load;
 pub mod names;
 pub mod netns;
+mod nss;
 mod parallel;
 pub mod rtnl;
 pub mod session;

@@ -1,18 +1,16 @@
-//! The system's name services: ports, protocols and networks from the files, users and groups through NSS, hosts through the resolver.
+//! The system's name services: ports, protocols and networks from the files, users, groups and hosts through [`super::nss`].
 //!
 //! Nothing is read or asked before a call needs it, each file is read once, and every answer is kept: a listing of many rules asks for
 //! each number once. A file that is missing or unreadable has no entries.
 //!
-//! Sources: services(5), protocols(5), networks(5); getpwnam(3) and getgrnam(3) (`nix`), getaddrinfo(3) and getnameinfo(3) (`dns-lookup`).
-//! `db` in nsswitch.conf is not followed for the files; stock's only use of it is a copy of them.
+//! Sources: services(5), protocols(5), networks(5). `db` in nsswitch.conf is not followed for these files: it is a copy of them.
 
+use super::nss;
 use crate::types::{Family, Names, builtin_protocol_name};
-use nix::unistd::{Gid, Group, Uid, User};
-use rustix::net::AddressFamily;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 /// The names that this system knows. Not `Sync`: each process keeps one.
@@ -101,7 +99,7 @@ impl Names for SystemNames {
     }
 
     fn hosts(&self, name: &[u8], family: Family) -> Vec<IpAddr> {
-        let found = addresses(name, family);
+        let found = nss::addresses(name, family);
         *self.host_error.borrow_mut() = found.as_ref().err().cloned();
         found.unwrap_or_default()
     }
@@ -111,10 +109,7 @@ impl Names for SystemNames {
     }
 
     fn host_name(&self, addr: IpAddr) -> Option<Vec<u8>> {
-        self.host_names.get(addr, || {
-            let (name, _) = dns_lookup::getnameinfo(&SocketAddr::new(addr, 0), NI_NAMEREQD | NI_NUMERICSERV).ok()?;
-            Some(name.into_bytes())
-        })
+        self.host_names.get(addr, || nss::host_name(addr))
     }
 
     fn network(&self, name: &[u8]) -> Option<IpAddr> {
@@ -127,53 +122,20 @@ impl Names for SystemNames {
     }
 
     fn uid(&self, name: &[u8]) -> Option<u32> {
-        let user = User::from_name(std::str::from_utf8(name).ok()?).ok()??;
-        Some(user.uid.as_raw())
+        nss::uid(std::str::from_utf8(name).ok()?)
     }
 
     fn gid(&self, name: &[u8]) -> Option<u32> {
-        let group = Group::from_name(std::str::from_utf8(name).ok()?).ok()??;
-        Some(group.gid.as_raw())
+        nss::gid(std::str::from_utf8(name).ok()?)
     }
 
     fn user_name(&self, uid: u32) -> Option<Vec<u8>> {
-        self.users.get(uid, || Some(User::from_uid(Uid::from_raw(uid)).ok()??.name.into_bytes()))
+        self.users.get(uid, || nss::user_name(uid))
     }
 
     fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
-        self.groups.get(gid, || Some(Group::from_gid(Gid::from_raw(gid)).ok()??.name.into_bytes()))
+        self.groups.get(gid, || nss::group_name(gid))
     }
-}
-
-/// Flag of getnameinfo(3): no numeric address in place of a missing name (`netdb.h`, the same in glibc and musl).
-const NI_NAMEREQD: i32 = 8;
-/// Flag of getnameinfo(3): the port, which is not wanted, is not looked up.
-const NI_NUMERICSERV: i32 = 2;
-
-/// The addresses of a host in the resolver's order, each once; the resolver's words if it finds none. Only the wanted family is asked for: a
-/// lookup of both costs a second query, and its time-out where there is no server.
-fn addresses(name: &[u8], family: Family) -> Result<Vec<IpAddr>, String> {
-    let unknown = || "Name or service not known".to_owned();
-    let address = match family {
-        Family::V4 => AddressFamily::INET,
-        Family::V6 => AddressFamily::INET6,
-    };
-    let hints = dns_lookup::AddrInfoHints { address: i32::from(address.as_raw()), ..Default::default() };
-    let name = std::str::from_utf8(name).map_err(|_| unknown())?;
-    let found = dns_lookup::getaddrinfo(Some(name), None, Some(hints)).map_err(|e| match e.error_num() {
-        0 => unknown(),
-        _ => {
-            let words = e.to_string();
-            words.strip_prefix("failed to lookup address information: ").unwrap_or(&words).to_owned()
-        }
-    })?;
-    let mut unique = Vec::new();
-    for addr in found.flatten().map(|info| info.sockaddr.ip()).filter(|a| Family::of(*a) == family) {
-        if !unique.contains(&addr) {
-            unique.push(addr);
-        }
-    }
-    if unique.is_empty() { Err(unknown()) } else { Ok(unique) }
 }
 
 /// Answers that have been given, a `None` too.
