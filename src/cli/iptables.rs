@@ -89,7 +89,8 @@ fn list(
         names: request.names,
     };
     let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
-    show(session, request, form, &mut io.out)?;
+    let (_, text) = show(session, request, form)?;
+    io.extend(text);
     Ok(())
 }
 

@@ -39,7 +39,9 @@ pub const STOCK_VERSION: &str = "1.8.9";
 /// What a front end prints, kept until it ends.
 #[derive(Debug, Default)]
 pub struct Streams {
-    /// Standard output.
+    /// The pieces of standard output that are complete.
+    before: Vec<Out>,
+    /// Standard output behind them.
     pub out: Out,
     /// Standard error.
     pub err: Out,
@@ -58,10 +60,18 @@ impl Streams {
         Self { explain, ..Self::default() }
     }
 
+    /// Adds a text that was made in pieces to standard output, without copying them.
+    fn extend(&mut self, pieces: Vec<Out>) {
+        self.before.push(std::mem::take(&mut self.out));
+        self.before.extend(pieces);
+    }
+
     /// Writes everything out. A reader that has gone away is no failure.
     fn flush(&self) {
         let _ = io::stderr().write_all(self.err.as_bytes());
-        let _ = io::stdout().write_all(self.out.as_bytes()).and_then(|()| io::stdout().flush());
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let pieces = self.before.iter().chain([&self.out]);
+        let _ = pieces.map(Out::as_bytes).try_for_each(|piece| out.write_all(piece)).and_then(|()| out.flush());
     }
 }
 
@@ -211,8 +221,10 @@ fn missing_extensions(
     Ok(missing)
 }
 
-fn write_file(path: &[u8], text: &[u8]) -> io::Result<()> {
-    fs::write(OsStr::from_bytes(path), text)
+fn write_file(path: &[u8], pieces: &[Out]) -> io::Result<()> {
+    let mut file = io::BufWriter::new(fs::File::create(OsStr::from_bytes(path))?);
+    pieces.iter().try_for_each(|piece| file.write_all(piece.as_bytes()))?;
+    file.flush()
 }
 
 fn read_file(path: &[u8]) -> io::Result<Vec<u8>> {

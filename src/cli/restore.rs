@@ -393,7 +393,8 @@ impl<'a> Run<'a> {
             names,
         };
         let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
-        show(tx.session, &request, form, &mut self.out)?;
+        let (_, text) = show(tx.session, &request, form)?;
+        text.iter().for_each(|piece| self.out.bytes(piece.as_bytes()));
         Ok(())
     }
 }

@@ -60,25 +60,23 @@ struct Listed<'a> {
     kernel: Option<&'a kernel::Chain>,
 }
 
-/// Shows a table or a part of it, as one generation of the ruleset.
-pub fn show(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut Out) -> Result<Found, Failure> {
-    let start = out.len();
+/// Shows a table or a part of it, as one generation of the ruleset: what was found, and the text in pieces.
+pub fn show(session: &mut Session, request: &Request<'_>, form: Form<'_>) -> Result<(Found, Vec<Out>), Failure> {
     let mut generation = session.generation()?;
     for _ in 0..ATTEMPTS {
-        let found = once(session, request, form, out)?;
+        let shown = once(session, request, form)?;
         let now = session.generation()?;
         if now == generation {
-            return Ok(found);
+            return Ok(shown);
         }
         generation = now;
-        out.truncate(start);
     }
-    once(session, request, form, out)
+    once(session, request, form)
 }
 
-fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut Out) -> Result<Found, Failure> {
+fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>) -> Result<(Found, Vec<Out>), Failure> {
     let builtin = |name: &[u8]| builtins(request.family, request.table)?.iter().find(|b| b.name == name);
-    let Some(name) = request.chain else { return table(session, request, form, out) };
+    let Some(name) = request.chain else { return table(session, request, form) };
     let kernel = session.chain(request.family, request.table, name)?;
     let ours = builtin(name).filter(|b| kernel.as_ref().is_none_or(|k| is_builtin(b, k)));
     let foreign = kernel.as_ref().is_some_and(|k| k.base.is_some() && ours.is_none());
@@ -86,21 +84,19 @@ fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut 
         let text = [b"chain `", name, b"' in table `", request.table, b"' is incompatible, use 'nft' tool."].concat();
         return Err(Failure::Plain(super::exit::OTHER, text));
     }
-    let mut found = Found::default();
+    let mut out = Out::new();
     let listed = Listed { name, builtin: ours, kernel: kernel.as_ref() };
     if let (Form::Rules(counters), None | Some(0)) = (form, request.number) {
-        declaration(&listed, counters, out);
+        declaration(&listed, counters, &mut out);
     }
     let text = match kernel {
         Some(_) => text_of(session, request, name, form)?,
         None => Lines::new(request.family),
     };
     if let (Form::List(style), None) = (form, request.number) {
-        header(&listed, text.rules, &style, out);
+        header(&listed, text.rules, &style, &mut out);
     }
-    out.bytes(text.lines.as_bytes());
-    found.opaque = text.opaque;
-    Ok(found)
+    Ok((Found { opaque: text.opaque, ..Found::default() }, vec![out, text.lines]))
 }
 
 fn is_builtin(builtin: &BuiltinChain, chain: &kernel::Chain) -> bool {
@@ -108,7 +104,9 @@ fn is_builtin(builtin: &BuiltinChain, chain: &kernel::Chain) -> bool {
 }
 
 /// Shows a whole table: built-in chains in hook order, then user chains by name.
-fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut Out) -> Result<Found, Failure> {
+fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>) -> Result<(Found, Vec<Out>), Failure> {
+    let (mut pieces, mut text) = (Vec::new(), Out::new());
+    let out = &mut text;
     let kernel_chains = session.chains(request.family, Some(request.table))?;
     let own = builtins(request.family, request.table).unwrap_or_default();
     let mut listed: Vec<Listed<'_>> = Vec::new();
@@ -150,15 +148,17 @@ fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut
     }
     let mut texts = texts_of(session, request, &listed, form)?.into_iter();
     for (i, l) in listed.iter().enumerate() {
-        let text = if l.kernel.is_some() { texts.next() } else { None };
-        let rules = text.as_ref().map_or(0, |t| t.rules);
+        let rules_text = if l.kernel.is_some() { texts.next() } else { None };
+        let rules = rules_text.as_ref().map_or(0, |t| t.rules);
         if let Form::List(style) = form {
             out.str(if i == 0 { "" } else { "\n" });
             header(l, rules, &style, out);
         }
-        if let Some(text) = text {
-            found.opaque += text.opaque;
-            out.bytes(text.lines.as_bytes());
+        if let Some(rules_text) = rules_text {
+            found.opaque += rules_text.opaque;
+            // Long texts are handed on as they are, not copied.
+            pieces.push(std::mem::take(out));
+            pieces.push(rules_text.lines);
         }
     }
     for k in foreign {
@@ -167,7 +167,8 @@ fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>, out: &mut
     if let Form::Save(_) = form {
         out.str("COMMIT\n");
     }
-    Ok(found)
+    pieces.push(text);
+    Ok((found, pieces))
 }
 
 /// `-P INPUT ACCEPT` or `-N name`.

@@ -161,14 +161,13 @@ impl Report {
             Family::V6 => ("ip6tables", &["filter"]),
         };
         for table in tables {
-            let mut out = Out::new();
             let request = Request { family, table: table.as_bytes(), chain: None, number: None, names: &NoNames };
             let style =
                 Style { family, names: &NoNames, numeric: true, verbose: true, exact: false, line_numbers: false };
-            show(session, &request, Form::List(style), &mut out)
+            let (_, text) = show(session, &request, Form::List(style))
                 .map_err(|failure| Failure::not_listed(name, &failure))?;
             print(&format!("\n{}\n", self.look(Look::Bold, &format!("# {name} -t {table} -L -n -v"))));
-            print(&String::from_utf8_lossy(out.as_bytes()));
+            text.iter().for_each(|piece| print(&String::from_utf8_lossy(piece.as_bytes())));
         }
         Ok(())
     }
