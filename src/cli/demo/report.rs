@@ -164,8 +164,8 @@ impl Report {
             let request = Request { family, table: table.as_bytes(), chain: None, number: None, names: &NoNames };
             let style =
                 Style { family, names: &NoNames, numeric: true, verbose: true, exact: false, line_numbers: false };
-            let (_, text) = show(session, &request, Form::List(style))
-                .map_err(|failure| Failure::not_listed(name, &failure))?;
+            let (_, text) =
+                show(session, &request, Form::List(style)).map_err(|failure| Failure::not_listed(name, &failure))?;
             print(&format!("\n{}\n", self.look(Look::Bold, &format!("# {name} -t {table} -L -n -v"))));
             text.iter().for_each(|piece| print(&String::from_utf8_lossy(piece.as_bytes())));
         }
