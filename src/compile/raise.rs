@@ -5,6 +5,7 @@
 //! would have to be printed before such a match, but stands behind it, makes the rule opaque.
 //! Sources: fact sheet 2.7, 2.8 (what stock's reader takes, and where it misreads).
 
+use crate::ext::matches::comment::Comment;
 use crate::ext::{Action, Body, Match, Target};
 use crate::types::{Counters, Family};
 use crate::wire::cond::{Fold, Item};
@@ -154,8 +155,9 @@ impl Raising<'_> {
         )
     }
 
-    fn comment(&mut self, _text: &[u8]) {
-        self.exact = false;
+    /// A comment in the userdata reads as a match behind all others.
+    fn comment(&mut self, text: &[u8]) {
+        self.body.matches.push(Match::Comment(Comment::from_text(text)));
     }
 }
 
