@@ -8,7 +8,7 @@
 use crate::ext::matches::comment::Comment;
 use crate::ext::{Action, Body, Match, Target};
 use crate::types::{Counters, Family};
-use crate::wire::cond::{Fold, Item};
+use crate::wire::cond::{Cond, Fold, Item, Test};
 use crate::wire::{Expr, Exprs, Verdict};
 
 /// What a list of expressions is.
@@ -82,6 +82,8 @@ impl Raising<'_> {
                 self.counters = Counters { packets: *packets, bytes: *bytes };
                 true
             }
+            // It tests nothing, so it does not matter where it stands; it is noticed when its register is used again.
+            Item::Cond(cond @ Cond { test: Test::Loaded, .. }) => self.body.base.raise(cond, self.family),
             // Behind a verdict or a target there is nothing that a rule could say.
             _ if self.body.action != Action::None => false,
             Item::Cond(cond) => {
