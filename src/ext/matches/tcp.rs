@@ -324,8 +324,12 @@ impl MatchExt for Tcp {
     }
 
     fn raise(item: &Item<'_>, body: &mut Body) -> bool {
-        let (Item::Cond(cond), Some((TCP, _))) = (item, body.base.protocol) else { return false };
+        let (Item::Cond(cond), Some((TCP, not))) = (item, body.base.protocol) else { return false };
         let [first, second] = ports::decode(cond);
+        // A bare `-m tcp` cannot stand behind `! -p tcp`: it is an xt match, which insists on its protocol.
+        if not && [first, second].into_iter().flatten().any(|(_, ports, _)| ports.is_any()) {
+            return false;
+        }
         match first {
             None => return Self::raise_flags(cond, body),
             Some((_, ports, _)) if ports.min > ports.max => return false,

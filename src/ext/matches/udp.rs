@@ -154,8 +154,12 @@ impl MatchExt for Udp {
     }
 
     fn raise(item: &Item<'_>, body: &mut Body) -> bool {
-        let (Item::Cond(cond), Some((UDP, _))) = (item, body.base.protocol) else { return false };
+        let (Item::Cond(cond), Some((UDP, not))) = (item, body.base.protocol) else { return false };
         let [first, second] = ports::decode(cond);
+        // A bare `-m udp` cannot stand behind `! -p udp`: it is an xt match, which insists on its protocol.
+        if not && [first, second].into_iter().flatten().any(|(_, ports, _)| ports.is_any()) {
+            return false;
+        }
         for (side, ports, op) in [first, second].into_iter().flatten() {
             Self::raise_port(body, side, ports, op);
         }
