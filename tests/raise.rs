@@ -135,7 +135,9 @@ fn is_merged(body: &Body) -> bool {
 
 /// A rule that the kernel refuses: a protocol's xt match without that protocol.
 fn is_refused(body: &Body, exprs: &[u8]) -> bool {
-    let xt = |spec: &Spec| Exprs::new(exprs).any(|e| matches!(e, Ok(Expr::Match { name, .. }) if name == spec.wire.as_bytes()));
+    let xt = |spec: &Spec| {
+        Exprs::new(exprs).any(|e| matches!(e, Ok(Expr::Match { name, .. }) if name == spec.wire.as_bytes()))
+    };
     body.matches.iter().map(Match::spec).any(|spec| {
         let fits = matches!(body.base.protocol, Some((p, false)) if spec.implied_by.contains(&p));
         !spec.implied_by.is_empty() && !fits && xt(spec)
@@ -328,16 +330,16 @@ fn step(family: Family) -> impl Strategy<Value = Step> {
             select(vec![None, None, None, Some(1), Some(3)]),
             prop::collection::vec(test, 0..3),
         )
-            .prop_map(move |(reg, mask, to, tests)| {
-                Step { what, reg, mask, to: to.unwrap_or(reg), tests }
-            })
+            .prop_map(move |(reg, mask, to, tests)| Step { what, reg, mask, to: to.unwrap_or(reg), tests })
     })
 }
 
 fn mask(len: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         (0..=len * 8).prop_map(move |ones| {
-            (0..len).map(|i| 0xffu16.checked_shr(ones.saturating_sub(i * 8) as u32).map_or(0xff, |r| !r as u8)).collect()
+            (0..len)
+                .map(|i| 0xffu16.checked_shr(ones.saturating_sub(i * 8) as u32).map_or(0xff, |r| !r as u8))
+                .collect()
         }),
         select(vec![vec![0x17], vec![0x02], vec![0x1f, 0xff], vec![0xff, 0xff, 0, 0]]),
         prop::collection::vec(select(vec![0u8, 0xff, 0xf0]), len),
@@ -428,12 +430,22 @@ impl Any<'_> {
     }
 
     fn payload(&mut self, base: u32, offset: u32, len: u32, reg: u32) {
-        let attrs = [(NFTA_PAYLOAD_DREG, reg), (NFTA_PAYLOAD_BASE, base), (NFTA_PAYLOAD_OFFSET, offset), (NFTA_PAYLOAD_LEN, len)];
+        let attrs = [
+            (NFTA_PAYLOAD_DREG, reg),
+            (NFTA_PAYLOAD_BASE, base),
+            (NFTA_PAYLOAD_OFFSET, offset),
+            (NFTA_PAYLOAD_LEN, len),
+        ];
         self.expr("payload", &attrs, &[]);
     }
 
     fn bitwise(&mut self, from: u32, to: u32, mask: &[u8], xor: &[u8]) {
-        let attrs = [(NFTA_BITWISE_SREG, from), (NFTA_BITWISE_DREG, to), (NFTA_BITWISE_LEN, mask.len() as u32), (NFTA_BITWISE_OP, 0)];
+        let attrs = [
+            (NFTA_BITWISE_SREG, from),
+            (NFTA_BITWISE_DREG, to),
+            (NFTA_BITWISE_LEN, mask.len() as u32),
+            (NFTA_BITWISE_OP, 0),
+        ];
         self.expr("bitwise", &attrs, &[(NFTA_BITWISE_MASK, mask), (NFTA_BITWISE_XOR, xor)]);
     }
 
@@ -457,7 +469,18 @@ fn packets(family: Family) -> impl Strategy<Value = Packet> {
     let marks = select(vec![0u32, 1, 5, 0xff]);
     let flags = select(vec![0u8, 2, 0x12, 0x17, 0x82]);
     let tail = prop::bool::weighted(0.1);
-    (select(addresses.clone()), select(addresses), ports(), ports(), flags, any::<bool>(), tail, names(), names(), marks)
+    (
+        select(addresses.clone()),
+        select(addresses),
+        ports(),
+        ports(),
+        flags,
+        any::<bool>(),
+        tail,
+        names(),
+        names(),
+        marks,
+    )
         .prop_map(|(src, dst, src_port, dst_port, flags, tcp, tail, iif, oif, mark)| {
             let tcp_part = Tcp { src_port, dst_port, flags, ..Tcp::default() };
             let udp_part = Udp { src_port, dst_port, ..Udp::default() };
