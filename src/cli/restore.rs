@@ -108,7 +108,7 @@ pub fn restore_text(family: Family, names: &dyn Names, text: &[u8], io: &mut Str
 
 fn restore(cx: &Context<'_>, options: &Options, text: &[u8], io: &mut Streams) -> Result<(), AtLine> {
     let mut session = None;
-    let (mut ids, mut pinned) = (false, false);
+    let mut ids = false;
     for _ in 0..ATTEMPTS {
         let mut run = Run::new(cx, options);
         let mut transaction = match &mut session {
@@ -122,9 +122,7 @@ fn restore(cx: &Context<'_>, options: &Options, text: &[u8], io: &mut Streams) -
             }
             Some(session) => Transaction::new(session, cx.family, ids),
         };
-        if pinned {
-            transaction.pin().map_err(|e| (e, None))?;
-        }
+        transaction.pin().map_err(|e| (e, None))?;
         let planned = run.read(&mut transaction, text);
         let committed = match planned {
             Ok(()) if options.test => Ok(()),
@@ -137,7 +135,7 @@ fn restore(cx: &Context<'_>, options: &Options, text: &[u8], io: &mut Streams) -
                 io.out.bytes(run.out.as_bytes());
                 return Ok(());
             }
-            Err((Failure::Stale, _)) => pinned = true,
+            Err((Failure::Stale, _)) => {}
             Err((Failure::NeedIds, _)) => ids = true,
             Err((Failure::Refused { refusals, .. }, _)) => {
                 io.err.bytes(run.warnings.as_bytes());

@@ -104,6 +104,16 @@ impl<'s> Transaction<'s> {
             return Ok(true);
         }
         let Some(builtin) = self.builtin(table, name) else { return Ok(false) };
+        if self.generation.is_none() {
+            // The message that makes a chain would reset the policy of one that another program makes meanwhile: look again, tied to a
+            // generation.
+            debug_assert!(self.batch.is_empty(), "a transaction of several commands is pinned from its start");
+            self.pin()?;
+            self.view = View::default();
+            if self.has_chain(table, name)? {
+                return Ok(true);
+            }
+        }
         self.need_table(table)?;
         self.batch.add_base_chain(table, builtin, Some(NF_ACCEPT.cast_unsigned()), None, OpKind::ChainAdd);
         self.view.table(table).add(name, ChainView::new(Some(builtin)));
@@ -367,6 +377,7 @@ impl<'s> Transaction<'s> {
 
     /// `-N`.
     pub fn new_chain(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
+        self.pin()?;
         if self.builtin(table, name).is_some() || self.chain(table, name)?.is_some() {
             return Err(Failure::Object("Chain already exists"));
         }
