@@ -497,14 +497,13 @@ pub fn numeric_network(text: &[u8], family: Family) -> Option<Network> {
     Network::new(addr, mask)
 }
 
-/// A protocol number or name.
+/// A protocol number or name. Case matters; `-p` makes its word lower-case first.
 pub fn protocol(text: &[u8], cx: &ParseCx<'_>) -> Result<u8, UsageError> {
-    let lower = text.to_ascii_lowercase();
-    number(&lower, 0, 255)
+    number(text, 0, 255)
         .and_then(|n| u8::try_from(n).ok())
-        .or_else(|| builtin_protocol(&lower))
-        .or_else(|| cx.names.protocol(&lower))
-        .ok_or_else(|| usage_bytes("unknown protocol \"", &lower, "\" specified"))
+        .or_else(|| builtin_protocol(text))
+        .or_else(|| cx.names.protocol(text))
+        .ok_or_else(|| usage_bytes("unknown protocol \"", text, "\" specified"))
 }
 
 /// The syslog(3) levels as they are listed, in the order of their numbers.

@@ -410,7 +410,7 @@ impl<'a, 'w> Parser<'a, 'w> {
     }
 
     fn protocol(&mut self, value: &'a [u8]) -> Result<(), Error> {
-        let protocol = options::protocol(value, &self.parse_cx())?;
+        let protocol = options::protocol(&value.to_ascii_lowercase(), &self.parse_cx())?;
         if protocol == 0 && self.negate {
             return Err(Error::usage("rule would never match protocol"));
         }

@@ -14,9 +14,9 @@
 //! # Evaluates
 //! Unknown if the packet has no conntrack state, or (beside `--ctstate` without SNAT and DNAT) no entry, where it should.
 //! # Differs
-//! Masks that are no prefix (`1.2.3.4/255.0.255.0`) are kept: stock 1.8.9 makes a single address of them, 1.8.11 keeps them. Addresses are
-//! looked up in the rule's own family only. Ports over 65535 are refused. As in stock, a host part outside the mask is kept and printed, and
-//! `--ctproto 0`, which never matches, is accepted.
+//! Masks that are no prefix (`1.2.3.4/255.0.255.0`) are kept: stock 1.8.9 makes a single address of them, 1.8.11 keeps them. Ports over
+//! 65535 are refused. A range that ends in 0 (`80:0`, which never matches) is printed whole: stock prints `80`. As in stock, a host part
+//! outside the mask is kept and printed, and `--ctproto 0`, which never matches, is accepted.
 //! # Sources
 //! iptables-extensions(8) "conntrack"; `linux/netfilter/xt_conntrack.h`, `nf_conntrack_common.h`; fact sheet 3.2, 3.4, 8.
 

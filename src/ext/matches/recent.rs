@@ -94,6 +94,7 @@ const OPTIONS: &[Opt] = &[
         "seen within so many seconds",
     )
     .examples(&["1", "60", "0xe10"]),
+    Opt { needs: bit(SECONDS), ..Opt::flag("reap", REAP, "drop entries that are older than --seconds") },
     Opt::value("hitcount", HITCOUNT, Kind::Number { min: 0, max: u32::MAX as u64 }, "hits", "seen so many times")
         .examples(&["0", "1", "4", "20", "255"]),
     Opt::flag("remove", REMOVE, "match if the address is on the list, and take it off")
@@ -112,7 +113,6 @@ const OPTIONS: &[Opt] = &[
         "v6:ffff:ffff::",
         "v6:::",
     ]),
-    Opt { needs: bit(SECONDS), ..Opt::flag("reap", REAP, "drop entries that are older than --seconds") },
 ];
 
 impl Extension for Recent {
@@ -549,6 +549,7 @@ mod tests {
             (" --rcheck --set", &together("set", "rcheck")),
             (" --remove --update", &together("update", "remove")),
             (" --set --rttl", &together("rttl", "set")),
+            (" --set --rttl --reap", "recent: option \"--reap\" also requires \"--seconds\".\n"),
             (" --set --reap", "recent: option \"--reap\" also requires \"--seconds\".\n"),
             (" --rcheck --seconds 0", "recent: bad value for option \"--seconds\", or out of range (1-4294967295).\n"),
             (" --rcheck ! --rsource", "recent: option \"--rsource\" cannot be inverted.\n"),
