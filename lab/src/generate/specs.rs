@@ -75,7 +75,8 @@ fn value(random: &mut Random, opt: &Opt, v6: bool) -> Vec<Vec<u8>> {
     let by_kind = match opt.kind {
         Kind::Number { max, .. } => Some(Value::Number(max)),
         Kind::Range { max, .. } => Some(Value::Range(max, ':')),
-        Kind::Text { max, .. } => Some(Value::Text(max)),
+        // Text without a limit is cut by the extension: long enough to see it.
+        Kind::Text { max, .. } => Some(Value::Text(max.min(300))),
         Kind::Port => Some(Value::Port),
         Kind::PortRange => Some(Value::Ports),
         Kind::Host => Some(Value::Network),
