@@ -100,6 +100,8 @@ const OPTIONS: &[Opt] = &[
     Opt::flag("remove", REMOVE, "match if the address is on the list, and take it off")
         .invertible()
         .excluding(COMMANDS),
+    // Before --rttl: stock reports what is wrong with several options in the order of its table.
+    Opt { needs: bit(SECONDS), ..Opt::flag("reap", REAP, "drop entries that are older than --seconds") },
     Opt::flag("rttl", RTTL, "the TTL must be that of the noted packet").excluding(bit(SET) | bit(REMOVE)),
     Opt::value("name", NAME, Kind::Raw, "name", "name of the list; DEFAULT if not given")
         .examples(&["ssh", "DEFAULT", "a.b-c_d"]),
