@@ -102,6 +102,8 @@ impl Action {
     /// The word in the target column of `-L`: for a target, its name in the kernel (`-j NOTRACK` is listed as `CT`).
     pub fn column(&self) -> &[u8] {
         match self {
+            // Only `-v` with a command shows it, which then fails.
+            Self::Target(Target::Queue(_)) => b"standard",
             Self::Target(target) => target.spec().wire.as_bytes(),
             named => named.name(),
         }
