@@ -505,8 +505,16 @@ fn packets(family: Family) -> impl Strategy<Value = Packet> {
 fn what_is_read_means_what_the_expressions_mean() {
     for family in [Family::V4, Family::V6] {
         let seen: Cell<(u32, u32)> = Cell::new((0, 0));
+        let protocol = select(vec![None, Some((6, NFT_CMP_EQ)), Some((6, NFT_CMP_EQ)), Some((17, NFT_CMP_EQ)), Some((6, NFT_CMP_NEQ))]);
+        let steps = (protocol, prop::collection::vec(step(family), 0..3)).prop_map(|(protocol, mut steps)| {
+            if let Some((protocol, op)) = protocol {
+                let tests = vec![(op, vec![protocol], None)];
+                steps.insert(0, Step { what: Ok(NFT_META_L4PROTO), reg: 1, mask: None, to: 1, tests });
+            }
+            steps
+        });
         let strategy = (
-            prop::collection::vec(step(family), 0..4),
+            steps,
             select(vec![Verdict::Accept, Verdict::Drop, Verdict::Continue]),
             0usize..4,
             prop::collection::vec(packets(family), 12),
@@ -524,6 +532,16 @@ fn what_is_read_means_what_the_expressions_mean() {
                 describe(family, &exprs, None, &mut out);
                 let text = String::from_utf8_lossy(out.as_bytes()).into_owned();
                 prop_assert_eq!(&kernel, &ours, "{} read as {} for {:?}", text, printed(family, &body), packet);
+            }
+            // What is printed is read by our own parser, as the same rule.
+            let text = printed(family, &body);
+            let mut line = oxtables::text::lexer::Words::default();
+            prop_assert!(line.split(text.as_bytes()).is_ok(), "{}", text);
+            let words: Vec<_> = line.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+            let said = body_of(family, &words);
+            prop_assert!(said.is_some(), "cannot be said: {}", text);
+            for (packet, said) in packets.iter().zip(std::iter::repeat(said.as_ref())) {
+                prop_assert_eq!(evaluate(&body, packet), said.and_then(|s| evaluate(s, packet)), "{}", text);
             }
             // And it is written as something that means the same.
             let again = encoded(family, &body, Counters::default());
