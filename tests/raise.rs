@@ -377,9 +377,12 @@ fn value(what: Result<u32, (u32, u32, u32)>, len: usize) -> BoxedStrategy<Vec<u8
         .boxed()
 }
 
-fn write_steps(steps: &[Step], verdict: Verdict<'_>, counter_at: usize) -> Vec<u8> {
+fn write_steps(steps: &[Step], verdict: Verdict<'_>, counter_at: usize, early: usize) -> Vec<u8> {
     let mut w = Writer::new();
     for (i, step) in steps.iter().enumerate() {
+        if i == early {
+            ExprWriter::new(&mut w).verdict(Verdict::Accept);
+        }
         let mut x = Any(&mut w);
         match step.what {
             Ok(key) => x.meta(key, step.reg),
@@ -505,7 +508,13 @@ fn packets(family: Family) -> impl Strategy<Value = Packet> {
 fn what_is_read_means_what_the_expressions_mean() {
     for family in [Family::V4, Family::V6] {
         let seen: Cell<(u32, u32)> = Cell::new((0, 0));
-        let protocol = select(vec![None, Some((6, NFT_CMP_EQ)), Some((6, NFT_CMP_EQ)), Some((17, NFT_CMP_EQ)), Some((6, NFT_CMP_NEQ))]);
+        let protocol = select(vec![
+            None,
+            Some((6, NFT_CMP_EQ)),
+            Some((6, NFT_CMP_EQ)),
+            Some((17, NFT_CMP_EQ)),
+            Some((6, NFT_CMP_NEQ)),
+        ]);
         let steps = (protocol, prop::collection::vec(step(family), 0..3)).prop_map(|(protocol, mut steps)| {
             if let Some((protocol, op)) = protocol {
                 let tests = vec![(op, vec![protocol], None)];
@@ -516,12 +525,12 @@ fn what_is_read_means_what_the_expressions_mean() {
         let strategy = (
             steps,
             select(vec![Verdict::Accept, Verdict::Drop, Verdict::Continue]),
-            0usize..4,
+            (0usize..4, 0usize..30),
             prop::collection::vec(packets(family), 12),
         );
         let mut runner = proptest::test_runner::TestRunner::new(config(4000));
-        let result = runner.run(&strategy, |(steps, verdict, counter_at, packets)| {
-            let exprs = write_steps(&steps, verdict, counter_at);
+        let result = runner.run(&strategy, |(steps, verdict, (counter_at, early), packets)| {
+            let exprs = write_steps(&steps, verdict, counter_at, early);
             let (rules, hits) = seen.get();
             let Raised::Rule(body, _) = Raiser::new(family).raise(&exprs, None) else { return Ok(()) };
             let mut now = (rules + 1, hits);

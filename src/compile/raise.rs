@@ -182,3 +182,166 @@ pub(super) fn comment_of(mut userdata: &[u8]) -> Option<&[u8]> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::PrintCx;
+    use crate::types::{NoNames, Out};
+    use crate::wire::consts::*;
+    use crate::wire::{ExprWriter, Writer};
+
+    /// The rule as `-S` prints it with its counters, or `opaque`.
+    fn read(userdata: Option<&[u8]>, write: impl FnOnce(&mut ExprWriter<'_>)) -> String {
+        let mut w = Writer::new();
+        write(&mut ExprWriter::new(&mut w));
+        match Raiser::new(Family::V4).raise(w.as_bytes(), userdata) {
+            Raised::Opaque(_) => "opaque".to_owned(),
+            Raised::Rule(body, counters) => {
+                let mut out = Out::new();
+                let cx = PrintCx { family: Family::V4, numeric: true, names: &NoNames, protocol: None };
+                body.save(&mut out, &cx, Some(counters));
+                String::from_utf8(out.into_bytes()).unwrap()
+            }
+        }
+    }
+
+    fn source(x: &mut ExprWriter<'_>) {
+        x.payload(NFT_PAYLOAD_NETWORK_HEADER, 12, 1);
+        x.cmp_eq(false, &[10]);
+    }
+
+    fn tcp_port(x: &mut ExprWriter<'_>) {
+        x.meta(NFT_META_L4PROTO);
+        x.cmp_eq(false, &[6]);
+        x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+        x.cmp_eq(false, &[0, 22]);
+    }
+
+    #[test]
+    fn counters_may_stand_anywhere_and_the_last_one_is_shown() {
+        assert_eq!(read(None, source), " -s 10.0.0.0/8 -c 0 0");
+        let two = |x: &mut ExprWriter<'_>| {
+            x.counter(1, 2);
+            source(x);
+            x.verdict(Verdict::Accept);
+            x.counter(3, 4);
+        };
+        assert_eq!(read(None, two), " -s 10.0.0.0/8 -c 3 4 -j ACCEPT");
+    }
+
+    #[test]
+    fn nothing_but_a_counter_stands_behind_an_action() {
+        let behind = |f: fn(&mut ExprWriter<'_>)| {
+            read(None, |x| {
+                x.verdict(Verdict::Drop);
+                f(x);
+            })
+        };
+        assert_eq!(behind(|x| x.verdict(Verdict::Accept)), "opaque");
+        assert_eq!(behind(source), "opaque");
+        assert_eq!(behind(|x| x.xt_target("MARK", 2, |b| b.zeros(8))), "opaque");
+        assert_eq!(behind(|x| x.xt_match("comment", 0, |b| b.zeros(256))), "opaque");
+        assert_eq!(behind(|x| x.meta(NFT_META_IIFNAME)), " -c 0 0 -j DROP");
+        let target_first = |x: &mut ExprWriter<'_>| {
+            x.xt_target("MARK", 2, |b| b.zeros(8));
+            x.verdict(Verdict::Accept);
+        };
+        assert_eq!(read(None, target_first), "opaque");
+    }
+
+    #[test]
+    fn what_would_move_before_a_side_effect_is_opaque() {
+        let limit = |x: &mut ExprWriter<'_>| x.limit(5, 60, 5);
+        assert_eq!(
+            read(None, |x| {
+                source(x);
+                limit(x)
+            }),
+            " -s 10.0.0.0/8 -m limit --limit 5/min -c 0 0"
+        );
+        assert_eq!(
+            read(None, |x| {
+                limit(x);
+                source(x)
+            }),
+            "opaque"
+        );
+        let between = |x: &mut ExprWriter<'_>| {
+            tcp_port(x);
+            limit(x);
+            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
+            x.cmp_eq(false, &[0, 80]);
+        };
+        assert_eq!(read(None, between), " -p tcp -m tcp --dport 22 -m limit --limit 5/min -m tcp --sport 80 -c 0 0");
+    }
+
+    #[test]
+    fn every_expression_counts() {
+        assert_eq!(read(None, |x| x.meta_set(NFT_META_MARK, NFT_REG_1)), "opaque");
+        assert_eq!(read(None, |x| x.range(false, &[1], &[2])), "opaque");
+        assert_eq!(
+            read(None, |x| {
+                source(x);
+                source(x)
+            }),
+            "opaque"
+        );
+        assert_eq!(read(None, |x| x.xt_match("nosuch", 0, |b| b.zeros(8))), "opaque");
+        assert_eq!(read(None, |x| x.xt_match("comment", 1, |b| b.zeros(256))), "opaque");
+        assert_eq!(read(None, |x| x.verdict(Verdict::Other(3))), "opaque");
+        assert_eq!(read(None, |x| x.verdict(Verdict::Continue)), " -c 0 0");
+        assert_eq!(Raiser::new(Family::V4).raise(&[1, 2, 3], None), Raised::Opaque(Counters::default()));
+        let everything = |x: &mut ExprWriter<'_>| {
+            x.payload(NFT_PAYLOAD_NETWORK_HEADER, 12, 4);
+            x.mask(&[0; 4]);
+            x.cmp_eq(false, &[0; 4]);
+        };
+        assert_eq!(read(None, everything), "opaque");
+    }
+
+    #[test]
+    fn a_chain_must_be_sayable() {
+        let jump = |chain: &'static [u8]| read(None, |x| x.verdict(Verdict::Jump(chain)));
+        assert_eq!(jump(b"user"), " -c 0 0 -j user");
+        assert_eq!(jump(b"LOG"), " -c 0 0 -j LOG");
+        for chain in [&b""[..], b"a b", b"ACCEPT", b"QUEUE", b"-x", b"!", b"a\nb"] {
+            assert_eq!(jump(chain), "opaque");
+        }
+    }
+
+    #[test]
+    fn an_xt_match_needs_its_protocol() {
+        let bare =
+            |x: &mut ExprWriter<'_>| x.xt_match("tcp", 0, |b| b.bytes(b"\0\0\xff\xff\0\0\xff\xff\0\0\0\0\0\0\0\0"));
+        let protocol = |x: &mut ExprWriter<'_>, not| {
+            x.meta(NFT_META_L4PROTO);
+            x.cmp_eq(not, &[6]);
+        };
+        assert_eq!(read(None, bare), "opaque");
+        assert_eq!(
+            read(None, |x| {
+                protocol(x, false);
+                bare(x)
+            }),
+            " -p tcp -m tcp -c 0 0"
+        );
+        assert_eq!(
+            read(None, |x| {
+                protocol(x, true);
+                bare(x)
+            }),
+            "opaque"
+        );
+    }
+
+    #[test]
+    fn a_comment_in_the_userdata_stands_last() {
+        let accept = |x: &mut ExprWriter<'_>| x.verdict(Verdict::Accept);
+        let commented = |userdata: &[u8]| read(Some(userdata), accept);
+        assert_eq!(commented(b"\x07\x02ab\0\x05a b \0"), " -m comment --comment \"a b \" -c 0 0 -j ACCEPT");
+        for ignored in [&b""[..], b"\0", b"\0\x03abc", b"\0\x09a\0", b"\x01\x02a\0"] {
+            assert_eq!(commented(ignored), " -c 0 0 -j ACCEPT");
+        }
+    }
+}
