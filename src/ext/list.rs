@@ -255,4 +255,41 @@ mod tests {
             }
         }
     }
+
+    /// Whatever the bytes, reading them does not panic, and neither does printing what was read.
+    #[test]
+    fn any_bytes_are_read_or_refused() {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let (mut info, mut scratch, mut out) = (Vec::new(), Vec::new(), Out::new());
+        let mut read = 0;
+        for round in 0..300 {
+            for (spec, family) in Match::ALL.iter().chain(Target::ALL).flat_map(|s| [(s, Family::V4), (s, Family::V6)])
+            {
+                let (len, few) = (random() as usize % 320, random() % 8);
+                info.clear();
+                info.extend((0..len).map(|_| if random() % 8 < few { random() as u8 } else { round as u8 & 3 }));
+                for revision in 0..4 {
+                    let cx = PrintCx { family, numeric: round % 2 == 0, names: &NoNames, protocol: None };
+                    if let Some(m) = Match::decode(spec.wire.as_bytes(), revision, &info, family, &mut scratch) {
+                        m.save(&mut out, &cx);
+                        m.list(&mut out, &cx);
+                        read += 1;
+                    }
+                    if let Some(t) = Target::decode(spec.wire.as_bytes(), revision, &info, family, &mut scratch) {
+                        t.save(&mut out, &cx);
+                        t.list(&mut out, &cx);
+                        read += 1;
+                    }
+                }
+                out.clear();
+            }
+        }
+        assert!(read > 0, "not one was read");
+    }
 }

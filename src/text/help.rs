@@ -115,6 +115,7 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 
 /// A row of the part "Options".
+#[derive(Clone, Copy)]
 struct Row {
     families: &'static [Family],
     invert: bool,
