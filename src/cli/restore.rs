@@ -37,9 +37,15 @@ fn malformed(code: u8, text: String) -> Failure {
 
 /// Runs it and says its exit code.
 pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8]], io: &mut Streams) -> u8 {
-    let options = match parse_options(args, family) {
+    let options = match parse_options(args) {
         Ok(options) => options,
         Err(text) => {
+            if text.starts_with(b"Unknown") {
+                // Stock words this one as a sentence of its own.
+                io.err.bytes(&text);
+                io.err.byte(b'\n');
+                return exit::OTHER;
+            }
             if !text.is_empty() {
                 write!(io.err, "{}: ", program.name);
                 io.err.bytes(&text);
@@ -444,7 +450,7 @@ const LONG: &[(&str, u8, bool)] = &[
     ("wait-interval", b'W', false),
 ];
 
-fn parse_options(args: &[&[u8]], family: Family) -> Result<Options, Vec<u8>> {
+fn parse_options(args: &[&[u8]]) -> Result<Options, Vec<u8>> {
     let mut options = Options::default();
     let args = &join_wait(args)[..];
     for found in super::plain_getopt::read(args, b"bcvVthn", b"MT", b"wW", LONG)? {
@@ -463,8 +469,7 @@ fn parse_options(args: &[&[u8]], family: Family) -> Result<Options, Vec<u8>> {
                 return Ok(options);
             }
             // Stock says nothing but its hint.
-            b'4' if family == Family::V6 => return Err(Vec::new()),
-            b'6' if family == Family::V4 => return Err(Vec::new()),
+            b'4' | b'6' => return Err(Vec::new()),
             0 if options.file.is_some() => return Err(b"Unknown arguments found on commandline".to_vec()),
             0 => options.file = found.value.map(<[u8]>::to_vec),
             _ => {}
