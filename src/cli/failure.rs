@@ -162,7 +162,8 @@ fn print_refusals(refusals: &[Refusal], missing: &[String], prefix: &str, restor
     if restore {
         writeln!(err, "{prefix}: ");
     }
-    for refusal in refusals {
+    // A single command complains once, whatever the kernel says to each of its rules.
+    for refusal in refusals.iter().take(if restore { usize::MAX } else { 1 }) {
         if restore {
             write!(err, "line {}: ", refusal.op.line);
         } else {

@@ -158,8 +158,11 @@ pub(super) fn apply(
     command: &mut Command,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let Command { kind, rule, verbose, .. } = command;
+    let Command { kind, rule, verbose, late, .. } = command;
     let verbose = *verbose > 0;
+    if let Some(error) = late.take_if(|_| rule_command(kind)) {
+        return Err(error.into());
+    }
     if verbose && rule_command(kind) {
         rule.for_each(|body| {
             verbose_rule(body, cx.family, cx.names, out);

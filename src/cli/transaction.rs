@@ -409,9 +409,16 @@ impl<'s> Transaction<'s> {
         };
         let user = |c: &ChainView| c.builtin.is_none() && !c.is_foreign();
         let users: Vec<Vec<u8>> = view.chains().filter(|(_, c)| user(c)).map(|(n, _)| n.clone()).collect();
+        // The first refusal is the one that is told: stock deletes in the order in which the chains were made.
+        let mut by_age: Vec<(u64, Vec<u8>)> = view
+            .chains()
+            .filter(|(_, c)| user(c))
+            .map(|(n, c)| (c.kernel.as_ref().map_or(u64::MAX, |k| k.handle), n.clone()))
+            .collect();
+        by_age.sort();
         let idle: Vec<Vec<u8>> =
             view.chains().filter(|(_, c)| idle(c) && c.tail_is_empty()).map(|(n, _)| n.clone()).collect();
-        for name in users.iter().chain(&idle) {
+        for name in by_age.iter().map(|(_, name)| name).chain(&idle) {
             self.batch.delete_chain(table, name);
             self.view.table(table).remove(name);
         }

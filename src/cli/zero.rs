@@ -25,14 +25,15 @@ impl Transaction<'_> {
 
     /// `-Z`: every chain that is iptables' own. Returns them in listing order.
     pub fn zero_all(&mut self, table: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
-        let names = self.own_chains(table)?;
-        for name in &names {
-            if self.has_chain(table, name)? {
-                self.zero_policy(table, name)?;
-                self.zero_rules(table, name, None)?;
+        let mut zeroed = Vec::new();
+        for name in self.own_chains(table)? {
+            if self.has_chain(table, &name)? {
+                self.zero_policy(table, &name)?;
+                self.zero_rules(table, &name, None)?;
+                zeroed.push(name);
             }
         }
-        Ok(names)
+        Ok(zeroed)
     }
 
     fn zero_policy(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {

@@ -42,6 +42,9 @@ pub struct Spec {
     pub options: &'static [Opt],
     /// It words errors about repetition, inversion and missing options itself; [`options::give`] then leaves them to it.
     pub own_checks: bool,
+    /// What [`Extension::finish`] finds is about the rule as a whole: it is said after all other errors of the command line and of its table,
+    /// and not at all by a command that takes no rule.
+    pub late: bool,
     /// What a rule needs to be valid with it, for the test generators: generic options such as `-p tcp`, and `@table/CHAIN` where it is
     /// limited to one, e.g. `@nat/POSTROUTING`.
     pub sample: &'static str,
@@ -63,6 +66,7 @@ impl Spec {
             revision,
             options: &[],
             own_checks: false,
+            late: false,
             sample: "",
             summary,
             notes: |_| &[],

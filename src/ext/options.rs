@@ -316,23 +316,23 @@ pub fn check_together(ext: &super::Spec, seen: u32) -> Result<(), UsageError> {
     if ext.own_checks {
         return Ok(());
     }
+    let given = |opt: &Opt| seen & bit(opt.id) != 0;
     for opt in ext.options {
-        let given = seen & bit(opt.id) != 0;
-        if !given && opt.required {
+        if !given(opt) && opt.required {
             return Err(usage!("{}: option \"--{}\" must be specified\n", ext.name, opt.name));
         }
-        if !given {
+        if !given(opt) {
             continue;
         }
-        for other in ext.options {
-            let other_given = seen & bit(other.id) != 0;
-            if other_given && opt.id != other.id && opt.excludes & bit(other.id) != 0 {
-                let (a, b) = (opt.name, other.name);
-                return Err(usage!("{}: option \"--{a}\" cannot be used together with \"--{b}\".\n", ext.name));
-            }
-            if !other_given && opt.needs & bit(other.id) != 0 {
-                return Err(usage!("{}: option \"--{}\" also requires \"--{}\".\n", ext.name, opt.name, other.name));
-            }
+        let among = |bits: u32, wanted: bool| {
+            ext.options.iter().find(|other| other.id != opt.id && bits & bit(other.id) != 0 && given(other) == wanted)
+        };
+        if let Some(other) = among(opt.needs, false) {
+            return Err(usage!("{}: option \"--{}\" also requires \"--{}\".\n", ext.name, opt.name, other.name));
+        }
+        if let Some(other) = among(opt.excludes, true) {
+            let (a, b) = (opt.name, other.name);
+            return Err(usage!("{}: option \"--{a}\" cannot be used together with \"--{b}\".\n", ext.name));
         }
     }
     Ok(())

@@ -98,6 +98,8 @@ pub struct Command {
     pub line_numbers: bool,
     /// Whether `-c` was given.
     pub has_counters: bool,
+    /// What is wrong with the rule as a whole; said when it is about to be used.
+    pub late: Option<Error>,
 }
 
 /// Where a command stands.
@@ -153,6 +155,7 @@ struct Parser<'a, 'w> {
     verbose: u32,
     wait: bool,
     wait_interval: bool,
+    late: Option<Error>,
 }
 
 impl<'a, 'w> Parser<'a, 'w> {
@@ -175,6 +178,7 @@ impl<'a, 'w> Parser<'a, 'w> {
             verbose: 0,
             wait: false,
             wait_interval: false,
+            late: None,
         }
     }
 
@@ -272,11 +276,10 @@ impl<'a, 'w> Parser<'a, 'w> {
         if opt.kind == Kind::Pair {
             given = given.with_second(self.getopt.plain_word())?;
         }
-        let warning = match &loaded.ext {
-            AnyExt::Match(m) => m.warning(&given, &cx),
-            AnyExt::Target(t) => t.warning(&given, &cx),
-        };
-        self.warnings.extend(warning.map(|w| w.into_owned().into()));
+        match &loaded.ext {
+            AnyExt::Match(m) => self.warnings.extend(m.warning(&given, &cx).map(|w| w.into_owned().into())),
+            AnyExt::Target(t) => self.warnings.extend(t.warning(&given, &cx).map(|w| w.into_owned().into())),
+        }
         match &mut loaded.ext {
             AnyExt::Match(m) => m.set(&given, &cx)?,
             AnyExt::Target(t) => t.set(&given, &cx)?,
@@ -473,21 +476,24 @@ impl<'a, 'w> Parser<'a, 'w> {
     }
 
     fn command_option(&mut self, letter: u8, attached: Option<&'a [u8]>) -> Result<(), Error> {
-        let kind = self.command_kind(letter, attached)?;
+        // Only the name of a new chain is looked at before anything else is.
+        if letter == b'N' {
+            check_new_chain(attached.unwrap_or_default(), self.cx.family)?;
+        }
         if self.negate {
             return Err(Error::usage("unexpected '!' flag"));
         }
-        match (&self.kind, letter) {
-            (None, _) => self.kind = Some((letter, kind)),
-            (Some((b'L' | b'S', _)), b'Z') => self.zero_too = true,
-            (Some((b'Z', CommandKind::Zero { .. })), b'L' | b'S') => {
-                self.zero_too = true;
-                self.kind = Some((letter, kind));
-            }
-            (Some((before, _)), _) => {
-                let text = format!("Cannot use -{} with -{}", char::from(letter), char::from(*before));
-                return Err(Error::usage(text));
-            }
+        let before = self.kind.as_ref().map(|(before, _)| *before);
+        if let Some(before) = before
+            && !matches!((before, letter), (b'L' | b'S', b'Z') | (b'Z', b'L' | b'S'))
+        {
+            let text = format!("Cannot use -{} with -{}", char::from(letter), char::from(before));
+            return Err(Error::usage(text));
+        }
+        let kind = self.command_kind(letter, attached)?;
+        self.zero_too |= before.is_some();
+        if letter != b'Z' || before.is_none() {
+            self.kind = Some((letter, kind));
         }
         Ok(())
     }
@@ -518,10 +524,7 @@ impl<'a, 'w> Parser<'a, 'w> {
             }
             b'F' => CommandKind::Flush { chain: optional(&mut self.getopt) },
             b'X' => CommandKind::DeleteChain { chain: optional(&mut self.getopt) },
-            b'N' => {
-                check_new_chain(&chain, self.cx.family)?;
-                CommandKind::NewChain { chain }
-            }
+            b'N' => CommandKind::NewChain { chain },
             b'E' => {
                 let new = self.getopt.plain_word();
                 let new = new.ok_or_else(|| Error::usage("-E requires old-chain-name and new-chain-name"))?.to_vec();
@@ -580,6 +583,7 @@ impl<'a, 'w> Parser<'a, 'w> {
         Ok(())
     }
 
+    /// The matches in their order, then the target.
     fn finish_extensions(&mut self) -> Result<(), Error> {
         let cx = self.parse_cx();
         // The target comes last, wherever it stood.
@@ -588,7 +592,10 @@ impl<'a, 'w> Parser<'a, 'w> {
             match loaded.ext {
                 AnyExt::Match(mut m) => {
                     self.warnings.extend(m.last_warning(loaded.seen).map(Into::into));
-                    m.finish(loaded.seen, &cx)?;
+                    match m.finish(loaded.seen, &cx) {
+                        Err(e) if m.spec().late => self.late = self.late.take().or_else(|| Some(e.into())),
+                        finished => finished?,
+                    }
                     self.rule.body.matches.push(m);
                 }
                 AnyExt::Target(mut t) => {
@@ -680,6 +687,7 @@ impl<'a, 'w> Parser<'a, 'w> {
             exact: has(b'x'),
             line_numbers: has(b'0'),
             has_counters: has(b'c'),
+            late: self.late,
             table: self.table,
             rule: self.rule,
         }

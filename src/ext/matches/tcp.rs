@@ -98,6 +98,7 @@ impl Extension for Tcp {
         implied_by: &[TCP],
         own_checks: true,
         sample: "-p tcp",
+        late: true,
         ..Spec::new("tcp", 0, "matches ports, flags and options of TCP")
     };
 

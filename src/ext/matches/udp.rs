@@ -56,6 +56,7 @@ impl Extension for Udp {
         options: OPTIONS,
         implied_by: &[UDP],
         sample: "-p udp",
+        late: true,
         ..Spec::new("udp", 0, "matches the ports of UDP")
     };
 
