@@ -29,7 +29,7 @@ impl Random {
 
     /// A number in `low..=high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.bits() % (high - low + 1).max(1)
+        low + self.bits() % (high - low).saturating_add(1)
     }
 
     /// True with the given chance in a hundred.

@@ -84,7 +84,28 @@ pub fn wrong(random: &mut Random, v6: bool) -> Call {
     for _ in 0..[1, 1, 1, 1, 2, 2, 3][random.below(7)] {
         mutate(random, &mut call.argv);
     }
+    call.argv.retain(|word| !attached(word));
     call
+}
+
+/// Stock 1.8.9 takes the *next* word for an argument that is attached to one of these options; oxtables does not copy that.
+fn attached(word: &[u8]) -> bool {
+    let short = matches!(word, [b'-', b's' | b'd' | b'p' | b'i' | b'o', _, ..]);
+    let long = word.starts_with(b"--") && word.contains(&b'=') && {
+        let name = word.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let names: [&[u8]; 8] = [
+            b"--source",
+            b"--src",
+            b"--destination",
+            b"--dst",
+            b"--protocol",
+            b"--in-interface",
+            b"--out-interface",
+            b"--i",
+        ];
+        names.iter().any(|full| full.starts_with(name))
+    };
+    short || long
 }
 
 /// Breaks one thing in the words behind the program's name.

@@ -79,7 +79,7 @@ fn value(random: &mut Random, opt: &Opt, v6: bool) -> Vec<Vec<u8>> {
         Kind::Text { max, .. } => Some(Value::Text(max.min(300))),
         Kind::Port => Some(Value::Port),
         Kind::PortRange => Some(Value::Ports),
-        Kind::Host => Some(Value::Network),
+        Kind::Host => Some(Value::Prefix),
         Kind::MarkMask => Some(Value::Masked),
         Kind::Mac => Some(Value::Mac),
         Kind::Protocol => Some(Value::Protocol),

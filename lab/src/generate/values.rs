@@ -13,6 +13,8 @@ pub enum Value {
     PortList,
     /// An address with or without mask.
     Network,
+    /// An address with or without a prefix length.
+    Prefix,
     /// Two addresses with `-`, or one.
     AddressRange,
     /// A number in `0..=MAX`, decimal, hex or octal.
@@ -89,6 +91,10 @@ impl Value {
                 list.join(",")
             }
             Self::Network => network(random, v6),
+            Self::Prefix => {
+                let (host, bits) = (host(random, v6), if v6 { 128 } else { 32 });
+                if random.percent(40) { host } else { format!("{host}/{}", random.between(0, bits)) }
+            }
             Self::AddressRange => {
                 let (a, b) = (address_number(random, v6), address_number(random, v6));
                 let (a, b) = if random.percent(95) { (a.min(b), a.max(b)) } else { (a, b) };
