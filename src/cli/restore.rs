@@ -145,6 +145,7 @@ fn restore(cx: &Context<'_>, options: &Options, text: &[u8], io: &mut Streams) -
             Err((Failure::NeedIds, _)) => ids = true,
             Err((Failure::Refused { refusals, .. }, _)) => {
                 io.err.bytes(run.warnings.as_bytes());
+                io.out.bytes(run.out.as_bytes());
                 let missing = match &mut session {
                     Some(session) => missing_of_lines(session, cx, text, &refusals),
                     None => Vec::new(),
@@ -153,6 +154,7 @@ fn restore(cx: &Context<'_>, options: &Options, text: &[u8], io: &mut Streams) -
             }
             Err(e) => {
                 io.err.bytes(run.warnings.as_bytes());
+                io.out.bytes(run.out.as_bytes());
                 return Err(e);
             }
         }
@@ -188,13 +190,27 @@ struct Run<'a> {
     /// The table whose lines are being read; the flag says that they are passed over (`-T` names another).
     table: Option<(Vec<u8>, bool)>,
     words: Words,
+    /// What goes to standard output, in order.
     out: Out,
+    /// What the commands of this table say; stock runs them at COMMIT, so it comes after the comments of the table.
+    said: Out,
+    /// The first command of this table that failed: the rest of the table is only read, because an error in reading comes first.
+    failed: Option<AtLine>,
     warnings: Out,
 }
 
 impl<'a> Run<'a> {
     fn new(cx: &'a Context<'a>, options: &'a Options) -> Self {
-        Self { cx, options, table: None, words: Words::default(), out: Out::new(), warnings: Out::new() }
+        Self {
+            cx,
+            options,
+            table: None,
+            words: Words::default(),
+            out: Out::new(),
+            said: Out::new(),
+            failed: None,
+            warnings: Out::new(),
+        }
     }
 
     fn read(&mut self, tx: &mut Transaction<'_>, text: &[u8]) -> Result<(), AtLine> {
@@ -203,6 +219,11 @@ impl<'a> Run<'a> {
             number += 1;
             tx.batch.set_line(number);
             self.line(tx, line, number).map_err(|e| (e, Some(number)))?;
+            if self.table.is_none()
+                && let Some(failed) = self.failed.take()
+            {
+                return Err(failed);
+            }
         }
         self.at_end(number)
     }
@@ -247,6 +268,12 @@ impl<'a> Run<'a> {
         match (&self.table, bare) {
             (Some(_), b"COMMIT") => {
                 self.table = None;
+                self.out.bytes(self.said.as_bytes());
+                self.said.truncate(0);
+                // Whether the target of a jump exists is asked at COMMIT, and its line is the one that is named.
+                if let Some((Failure::Usage(_), line)) = &mut self.failed {
+                    *line = Some(number);
+                }
                 Ok(())
             }
             (None, [b'*', name @ ..]) => self.begin_table(tx, name, number),
@@ -265,7 +292,7 @@ impl<'a> Run<'a> {
 
     fn begin_table(&mut self, tx: &mut Transaction<'_>, name: &[u8], number: u32) -> Result<(), Failure> {
         let Some(name) = tokens(name).next() else {
-            return Err(malformed(exit::USAGE, format!("line {number} table name invalid")));
+            return Err(self.invalid(number, "table name"));
         };
         let passed_over = self.options.table.as_deref().is_some_and(|only| only != name);
         self.table = Some((name.to_vec(), passed_over));
@@ -275,12 +302,12 @@ impl<'a> Run<'a> {
         if builtins(self.cx.family, name).is_none() {
             return Err(Failure::Version([b"table '", name, b"' does not exist"].concat()));
         }
-        if !self.options.noflush {
+        if !self.options.noflush && !self.options.test {
             if self.options.verbose {
                 for builtin in builtins(self.cx.family, name).unwrap_or_default() {
-                    self.out.str("Flushing chain `");
-                    self.out.bytes(builtin.name);
-                    self.out.str("'\n");
+                    self.said.str("Flushing chain `");
+                    self.said.bytes(builtin.name);
+                    self.said.str("'\n");
                 }
             }
             tx.clear_table(name)?;
@@ -291,7 +318,7 @@ impl<'a> Run<'a> {
     fn chain_line(&mut self, tx: &mut Transaction<'_>, table: &[u8], line: &[u8], number: u32) -> Result<(), Failure> {
         let mut fields = tokens(line);
         let Some(chain) = fields.next() else {
-            return Err(malformed(exit::USAGE, format!("line {number} chain name invalid")));
+            return Err(self.invalid(number, "chain name"));
         };
         let is_builtin = builtins(self.cx.family, table).is_some_and(|b| b.iter().any(|b| b.name == chain));
         if chain.len() > CHAIN_NAME_MAX {
@@ -299,24 +326,56 @@ impl<'a> Run<'a> {
             return Err(Error::usage(text).into());
         }
         let Some(policy) = fields.next() else {
-            return Err(malformed(exit::USAGE, format!("line {number} policy invalid")));
+            return Err(self.invalid(number, "policy"));
         };
-        let counters = match (self.options.counters, fields.next()) {
-            (true, Some(text)) => bracketed(text)
-                .map(|(c, _)| c)
-                .ok_or_else(|| Error::usage([b"invalid policy counters for chain '", chain, b"'"].concat()))?,
-            _ => Counters::default(),
-        };
-        if is_builtin {
-            if policy == b"-" {
-                return tx.need_builtin(table, chain);
-            }
-            return match tx.set_policy(table, chain, policy, counters) {
-                Err(Failure::Object(_)) => Err(Failure::Object("Bad policy name")),
-                other => other,
-            };
+        if !is_builtin {
+            let done = if self.may_run() { tx.declare_chain(table, chain) } else { Ok(()) };
+            return self.note(done, number);
         }
-        tx.declare_chain(table, chain)
+        let counters = if self.options.counters {
+            let invalid = || Error::usage([b"invalid policy counters for chain '", chain, b"'"].concat());
+            Some(policy_counters(fields.next().unwrap_or_default()).ok_or_else(invalid)?)
+        } else {
+            None
+        };
+        if !self.may_run() {
+            return Ok(());
+        }
+        let done = match (policy, counters) {
+            (b"-", None) => tx.need_builtin(table, chain),
+            (b"-", Some(counters)) => tx.set_counters(table, chain, counters),
+            _ => tx.set_policy(table, chain, policy, counters.unwrap_or_default()),
+        };
+        self.note(done, number)
+    }
+
+    /// A `*` or `:` line that lacks a part.
+    fn invalid(&self, number: u32, what: &str) -> Failure {
+        let program = match self.cx.family {
+            Family::V4 => "iptables-restore",
+            Family::V6 => "ip6tables-restore",
+        };
+        Error::usage(format!("{program}: line {number} {what} invalid")).into()
+    }
+
+    /// Whether lines are still carried out, or only read.
+    fn may_run(&self) -> bool {
+        self.failed.is_none() && !self.options.test
+    }
+
+    /// Keeps the first failure of a command until the table has been read; what is not the file's fault is told at once.
+    fn note(&mut self, done: Result<(), Failure>, number: u32) -> Result<(), Failure> {
+        match done {
+            Ok(()) => {}
+            Err(failure @ (Failure::Stale | Failure::NeedIds | Failure::Kernel(_))) => return Err(failure),
+            Err(Failure::Object(text)) if text.starts_with("Bad policy name") => {
+                self.failed.get_or_insert((Failure::Object("Bad policy name"), Some(number)));
+            }
+            Err(failure) => {
+                self.failed.get_or_insert((failure, Some(number)));
+            }
+        }
+        Ok(())
     }
 
     fn command_line(
@@ -356,10 +415,18 @@ impl<'a> Run<'a> {
             command.rule.counters = counters;
             command.has_counters = true;
         }
-        if self.options.verbose {
+        // Stock's -v is for what goes, and so not for a file that keeps what is there.
+        if self.options.verbose && !self.options.noflush {
             command.verbose = command.verbose.max(1);
         }
-        self.execute(tx, table, &mut command)
+        if let Some(late) = command.late.take() {
+            return Err(late.into());
+        }
+        if self.may_run() {
+            let done = self.execute(tx, table, &mut command);
+            return self.note(done, number);
+        }
+        Ok(())
     }
 
     fn execute(&mut self, tx: &mut Transaction<'_>, table: &[u8], command: &mut Command) -> Result<(), Failure> {
@@ -371,8 +438,7 @@ impl<'a> Run<'a> {
             }
             _ => {}
         }
-        tx.lenient = self.options.test;
-        apply(tx, self.cx, table, command, &mut self.out)
+        apply(tx, self.cx, table, command, &mut self.said)
     }
 
     /// `-L` and `-S` in a file show the kernel as it is before the file's changes.
@@ -398,7 +464,7 @@ impl<'a> Run<'a> {
         };
         let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
         let (_, text) = show(tx.session, &request, form)?;
-        text.iter().for_each(|piece| self.out.bytes(piece.as_bytes()));
+        text.iter().for_each(|piece| self.said.bytes(piece.as_bytes()));
         Ok(())
     }
 }
@@ -416,6 +482,18 @@ fn bracketed(text: &[u8]) -> Option<(Counters, &[u8])> {
     let decimal = |bytes: Option<&[u8]>| std::str::from_utf8(bytes?).ok()?.parse::<u64>().ok();
     let counters = Counters { packets: decimal(inner.get(..colon))?, bytes: decimal(inner.get(colon + 1..close))? };
     Some((counters, inner.get(close + 1..)?))
+}
+
+/// The counters of a `:` line, as sscanf(3) with `[%llu:%llu]` sees them: what stands behind the second number is not looked at.
+fn policy_counters(text: &[u8]) -> Option<Counters> {
+    let number = |text: &[u8]| -> Option<(u64, usize)> {
+        let length = text.iter().take_while(|b| b.is_ascii_digit()).count();
+        Some((std::str::from_utf8(text.get(..length)?).ok()?.parse().ok()?, length))
+    };
+    let inner = text.strip_prefix(b"[")?;
+    let (packets, length) = number(inner)?;
+    let (bytes, _) = number(inner.get(length..)?.strip_prefix(b":")?)?;
+    Some(Counters { packets, bytes })
 }
 
 trait OrUsage<T> {

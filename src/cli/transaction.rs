@@ -31,8 +31,6 @@ pub struct Transaction<'s> {
     pub(super) raiser: Raiser,
     /// Rules (table, chain, handle) whose counters the kernel itself must reset after the batch.
     pub(super) resets: Vec<(Vec<u8>, Vec<u8>, u64)>,
-    /// Jumps to chains that do not exist are let through: `iptables-restore --test` does not look.
-    pub lenient: bool,
     /// Rules get ids, so that later commands can refer to them.
     ids: bool,
     next_id: u32,
@@ -49,7 +47,6 @@ impl<'s> Transaction<'s> {
             generation: None,
             raiser: Raiser::new(family),
             resets: Vec::new(),
-            lenient: false,
             ids,
             next_id: 0,
         }
@@ -124,7 +121,7 @@ impl<'s> Transaction<'s> {
     fn check_jump(&mut self, table: &[u8], action: &Action) -> Result<(), Failure> {
         let Some(to) = action.chain() else { return Ok(()) };
         let to_builtin = self.builtin(table, to).is_some();
-        if self.lenient || to_builtin || self.chain(table, to)?.is_some() {
+        if to_builtin || self.chain(table, to)?.is_some() {
             return Ok(());
         }
         let text = [b"Chain '", to, b"' does not exist"].concat();
@@ -537,6 +534,15 @@ impl<'s> Transaction<'s> {
     /// A `:CHAIN -` line for a built-in chain: it is there then, with the policy that it has.
     pub fn need_builtin(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
         self.need_chain(table, name).map(|_| ())
+    }
+
+    /// A `:CHAIN - [p:b]` line for a built-in chain: its counters are set and its policy stays.
+    pub fn set_counters(&mut self, table: &[u8], name: &[u8], counters: Counters) -> Result<(), Failure> {
+        self.need_chain(table, name)?;
+        if let Some(builtin) = self.builtin(table, name) {
+            self.batch.add_base_chain(table, builtin, None, Some(counters), OpKind::ChainUpdate);
+        }
+        Ok(())
     }
 
     /// `-P`, and the `:CHAIN POLICY` lines of a restore file.
