@@ -97,6 +97,20 @@ macro_rules! extensions {
                 }
             }
 
+            /// Writes its xt struct, without the padding at the end.
+            pub fn blob(&self, family: Family, blob: &mut BlobWriter<'_>) {
+                match self {
+                    $(Self::$variant(ext) => ext.blob(family, blob),)*
+                }
+            }
+
+            /// Clears the bytes of a dumped struct of its kind that mean nothing.
+            pub fn scrub(&self, info: &mut [u8]) {
+                match self {
+                    $(Self::$variant(_) => <$($path)::+ as Extension>::scrub(info),)*
+                }
+            }
+
             /// Reads an xt expression: exactly, or not at all. `scratch` is room that is used again from call to call.
             pub fn decode(name: &[u8], revision: u32, info: &[u8], family: Family, scratch: &mut Vec<u8>) -> Option<Self> {
                 $({

@@ -221,7 +221,9 @@ impl MatchExt for Limit {
         if ours.cost() != cost || *burst > MAX_BURST {
             return false;
         }
-        body.matches.push(Match::Limit(Self { rate: ours, burst: *burst }));
+        // The kernel puts its own default where a rule was written with 0; it never shows one.
+        let burst = if *burst == 0 { DEFAULT_BURST } else { *burst };
+        body.matches.push(Match::Limit(Self { rate: ours, burst }));
         true
     }
 
