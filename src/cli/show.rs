@@ -329,8 +329,8 @@ fn print_rule(
         }
         Form::Save(false) | Form::Rules(_) => {}
     }
-    out.str("-A ");
-    out.bytes(chain);
+    out.str("-A");
+    out.word(chain);
     body.save(out, &cx, matches!(form, Form::Rules(true)).then_some(counters));
     out.byte(b'\n');
 }

@@ -7,7 +7,7 @@
 
 use crate::ext::matches::comment::Comment;
 use crate::ext::{Action, Body, Match, Target};
-use crate::types::{Counters, Family};
+use crate::types::{CHAIN_NAME_MAX, Counters, Family};
 use crate::wire::cond::{Cond, Fold, Item, Test};
 use crate::wire::{Expr, Exprs, Verdict};
 
@@ -140,7 +140,7 @@ impl Raising<'_> {
             Verdict::Accept => Action::Accept,
             Verdict::Drop => Action::Drop,
             Verdict::Return => Action::Return,
-            Verdict::Jump(chain) if is_word(chain) => Action::Jump(chain.into()),
+            Verdict::Jump(chain) if is_word(chain) && means_chain(chain, self.family) => Action::Jump(chain.into()),
             Verdict::Goto(chain) if is_word(chain) => Action::Goto(chain.into()),
             // The verdict that every rule begins with: nothing happens.
             Verdict::Continue => return true,
@@ -163,12 +163,14 @@ impl Raising<'_> {
     }
 }
 
-/// Whether a chain's name can stand behind `-j` and mean the chain: a word, and not a verdict's name.
+/// Whether a chain's name can stand behind `-j` or `-g`: `text::command` takes it.
 fn is_word(name: &[u8]) -> bool {
-    let plain = |b: &u8| !b.is_ascii_whitespace() && !b.is_ascii_control();
-    !name.is_empty()
-        && name.iter().all(plain)
-        && !matches!(name, [b'-' | b'!', ..] | b"ACCEPT" | b"DROP" | b"RETURN" | b"QUEUE")
+    (1..=CHAIN_NAME_MAX).contains(&name.len()) && !name.iter().any(|b| matches!(b, b' ' | b'\t'..=b'\r'))
+}
+
+/// Whether a name behind `-j` means a chain, not a verdict or a target.
+fn means_chain(name: &[u8], family: Family) -> bool {
+    Action::verdict(name).is_none() && Target::new(name, family).is_none()
 }
 
 /// The comment in a rule's userdata: a list of type (1 byte), length (1 byte), value; type 0 is a text that ends in NUL.

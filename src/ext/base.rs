@@ -145,12 +145,14 @@ impl Base {
                 net.save(out);
             }
         }
-        for (flag, iface) in [("-i ", &self.iif), ("-o ", &self.oif)] {
+        for (flag, iface) in [("-i", &self.iif), ("-o", &self.oif)] {
             match iface {
                 Some((pattern, not)) if *not || !pattern.is_any() => {
                     out.str(if *not { " ! " } else { " " });
                     out.str(flag);
-                    pattern.print(out);
+                    let mut name = Out::new();
+                    pattern.print(&mut name);
+                    out.word(name.as_bytes());
                 }
                 _ => {}
             }

@@ -70,8 +70,8 @@ impl Body {
         match &self.action {
             Action::None => {}
             Action::Goto(chain) => {
-                out.str(" -g ");
-                out.bytes(chain);
+                out.str(" -g");
+                out.word(chain);
             }
             Action::Target(target) => {
                 out.str(" -j ");
@@ -79,8 +79,8 @@ impl Body {
                 target.save(out, cx);
             }
             named => {
-                out.str(" -j ");
-                out.bytes(named.name());
+                out.str(" -j");
+                out.word(named.name());
             }
         }
     }

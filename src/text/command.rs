@@ -8,7 +8,7 @@ use super::getopt::{Getopt, Token};
 use super::rule::{RuleSpec, networks};
 use crate::ext::options::{self, Kind, bit, number};
 use crate::ext::{Action, Match, ParseCx, Spec, Target};
-use crate::types::{Counters, Family, IFNAMSIZ, IfacePattern, Names};
+use crate::types::{CHAIN_NAME_MAX, Counters, Family, IFNAMSIZ, IfacePattern, Names};
 
 /// What a command does. Rule numbers count from 1.
 #[derive(Clone, Debug)]
@@ -114,9 +114,6 @@ pub struct Context<'a> {
     /// The table that is meant without `-t`.
     pub table: &'a [u8],
 }
-
-/// The longest name of a chain, in bytes.
-pub const CHAIN_NAME_MAX: usize = 28;
 
 /// Reads a command; `warnings` gets the lines that stock prints on standard error while it reads, without their newline.
 pub fn parse(args: &[&[u8]], cx: &Context<'_>, warnings: &mut Vec<Vec<u8>>) -> Result<Command, Error> {

@@ -1,5 +1,8 @@
 //! The netfilter hooks of the IP families and their built-in chains.
 
+/// The longest name of a chain, in bytes (fact sheet 5: stock 1.8.9's limit, of the xt tables; the kernel takes 127).
+pub const CHAIN_NAME_MAX: usize = 28;
+
 /// A hook (`NF_INET_*`, `linux/netfilter.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Hook {

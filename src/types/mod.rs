@@ -14,7 +14,7 @@ mod tri;
 pub use addr::{Network, prefix_mask};
 pub use counters::Counters;
 pub use family::Family;
-pub use hook::Hook;
+pub use hook::{CHAIN_NAME_MAX, Hook};
 pub use iface::{IFNAMSIZ, IfacePattern};
 pub use names::{Names, NoNames, builtin_protocol, builtin_protocol_name};
 pub use out::Out;

@@ -89,6 +89,17 @@ impl Out {
         self.byte(b'"');
     }
 
+    /// Appends a name as it is, with a blank in front; in double quotes only if the save format would not read it as one word otherwise.
+    /// (Stock never quotes a name, so that such a rule of its own cannot be loaded again.)
+    pub fn word(&mut self, s: &[u8]) {
+        if s.is_empty() || s.iter().any(|b| b.is_ascii_whitespace() || *b == b'"') {
+            self.quoted(s);
+        } else {
+            self.byte(b' ');
+            self.bytes(s);
+        }
+    }
+
     /// What has been written so far.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

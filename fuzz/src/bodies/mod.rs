@@ -6,11 +6,11 @@ pub mod netlink;
 pub mod restore;
 
 use oxtables::compile::raise::{Raised, Raiser};
-use oxtables::ext::{Action, Body, PrintCx};
+use oxtables::ext::{Action, Body, Match, PrintCx};
 use oxtables::text::lexer::Words;
 use oxtables::text::{Command, Context, list, parse};
 use oxtables::types::{Counters, Family, Names, NoNames, Out};
-use oxtables::wire::{Attrs, ExprWriter, Writer};
+use oxtables::wire::{Attrs, Expr, ExprWriter, Exprs, Writer};
 use std::net::IpAddr;
 
 /// Takes the input apart from the front; an input that has ended yields zeros.
@@ -114,7 +114,7 @@ pub fn read_text(text: &[u8], family: Family) -> Result<Vec<Body>, String> {
     let mut words = Words::default();
     words.split(text).map_err(|e| format!("{e:?}"))?;
     let args: Vec<&[u8]> = [&b"-A"[..], b"CHAIN"].into_iter().chain(words.iter()).collect();
-    let cx = Context { family, names: &NoNames, restore: true };
+    let cx = Context { family, names: &NoNames, restore: true, table: b"filter" };
     let mut command = parse(&args, &cx, &mut Vec::new()).map_err(|e| String::from_utf8_lossy(&e.text).into_owned())?;
     Ok(bodies_of(&mut command))
 }
@@ -176,13 +176,25 @@ fn alike(a: &Body, b: &Body, family: Family) -> bool {
         }
         (a, b) => a == b,
     };
-    a.base == b.base && matches_alike && actions_alike
+    // `-i +` is written into the kernel and never printed, as by stock: every packet has an interface or none.
+    let bases = [a, b].map(|body| {
+        let mut base = body.base.clone();
+        for iface in [&mut base.iif, &mut base.oif] {
+            *iface = iface.filter(|(pattern, not)| *not || !pattern.is_any());
+        }
+        base
+    });
+    bases[0] == bases[1] && matches_alike && actions_alike
 }
 
 /// A rule as a command says it, written into the kernel and dumped again: it is a rule, it is printed the same, and what is printed reads
 /// back as the same rule. (The rule itself may differ from the command in what makes no difference: a burst of 0 is the default burst.)
 pub fn check_command(body: &Body, family: Family) {
     let Some(kept) = kept(body, family) else { return };
+    // Two `-m tcp` are listed as one, by stock too.
+    if body.matches.iter().filter(|m| matches!(m.spec().name, "tcp" | "udp")).count() > 1 {
+        return check_said_again(&kept, family);
+    }
     let (said, dumped) = (save_text(body, family), save_text(&kept, family));
     assert!(said == dumped, "said {}\ndumped {}", said.escape_ascii(), dumped.escape_ascii());
     check_said_again(&kept, family);
@@ -196,12 +208,24 @@ pub fn check_rule(body: &Body, family: Family) {
     }
 }
 
-/// What is read of a rule's own expressions; `None` if they do not fit an attribute.
+/// Whether the kernel refuses the rule: a protocol's xt match without that protocol. It can then not be dumped either.
+fn is_refused(body: &Body, exprs: &[u8]) -> bool {
+    let is_xt = |wire: &str| {
+        Exprs::new(exprs).any(|e| matches!(e, Ok(Expr::Match { name, .. }) if name == wire.as_bytes()))
+    };
+    body.matches.iter().map(Match::spec).any(|spec| {
+        let fits = matches!(body.base.protocol, Some((p, false)) if spec.implied_by.contains(&p));
+        !spec.implied_by.is_empty() && !fits && is_xt(spec.wire)
+    })
+}
+
+/// What is read of a rule's own expressions; `None` if they do not fit an attribute, or if the kernel would refuse them.
 fn kept(body: &Body, family: Family) -> Option<Body> {
     let counters = Counters { packets: 1, bytes: 2 };
     let exprs = encoded(body, family, counters)?;
     match Raiser::new(family).raise(&exprs, None) {
         Raised::Rule(kept, c) if c == counters => Some(kept),
+        Raised::Opaque(_) if is_refused(body, &exprs) => None,
         other => panic!("{body:?}\nis read back as {other:?}"),
     }
 }
@@ -218,7 +242,7 @@ pub fn print_all(body: &Body, family: Family) {
 }
 
 /// A rule that only jumps nowhere: the start of a rule made by hand.
-pub fn with_match(m: oxtables::ext::Match, protocol: Option<u8>) -> Body {
+pub fn with_match(m: Match, protocol: Option<u8>) -> Body {
     let mut body = Body { matches: vec![m], action: Action::None, ..Body::default() };
     body.base.protocol = protocol.map(|p| (p, false));
     body

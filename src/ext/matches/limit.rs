@@ -265,7 +265,11 @@ mod tests {
             row(" --limit 5/min", " --limit 5/min", " limit: avg 5/min burst 5", (5, 60, 5));
             let burst = " --limit 5/sec --limit-burst 10000";
             row(burst, burst, " limit: avg 5/sec burst 10000", (5, 1, 10000));
-            row(" --limit-burst 0", " --limit 3/hour", " limit: avg 3/hour burst 5", (3, 3600, 0));
+            // A burst of 0 is written as it is; the kernel makes the default of it.
+            let zero = read(family, None, "limit --limit-burst 0").unwrap();
+            assert_eq!((zero.save(), zero.list(true)), (" --limit 3/hour".into(), " limit: avg 3/hour burst 5".into()));
+            assert!(zero.wire().contains("burst: 0"), "{}", zero.wire());
+            assert_eq!(raised_text(family, None, |x| x.limit(3, 3600, 0)), " -m limit --limit 3/hour");
         }
     }
 

@@ -179,12 +179,7 @@ impl Extension for Recent {
         });
         self.print_terms(out, [" --seconds ", " --reap", " --hitcount ", " --rttl"]);
         out.str(" --name");
-        if self.name.iter().any(|b| b.is_ascii_whitespace() || *b == b'"') {
-            out.quoted(&self.name);
-        } else {
-            out.byte(b' ');
-            out.bytes(&self.name);
-        }
+        out.word(&self.name);
         out.str(" --mask ");
         out.addr(self.mask());
         out.str(if self.dest { " --rdest" } else { " --rsource" });

@@ -185,8 +185,8 @@ impl Ct {
         }
         for (option, name) in [("helper", &self.helper), ("timeout", &self.timeout)] {
             if !name.is_empty() {
-                write!(out, " {dashes}{option} ");
-                out.bytes(name);
+                write!(out, " {dashes}{option}");
+                out.word(name);
             }
         }
         for (option, mask, names) in

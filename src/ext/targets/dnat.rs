@@ -7,7 +7,7 @@
 //! # Evaluates
 //! The connection's destination becomes one of the range.
 //! # Differs
-//! Nothing known.
+//! A range of one port with a base is printed so that it can be read: see `nat_range`.
 //! # Sources
 //! iptables-extensions(8) "DNAT"; `linux/netfilter/nf_nat.h`; fact sheet 3.3, 3.4.
 

@@ -7,7 +7,7 @@
 //! # Evaluates
 //! The connection's source becomes the host's own address.
 //! # Differs
-//! Nothing known. As in stock, `/base` behind the ports is taken, and its number is lost.
+//! As in stock, `/base` behind the ports is taken, and its number is lost: `/0` is printed. Unlike in stock, that can be read again.
 //! # Sources
 //! iptables-extensions(8) "MASQUERADE"; `linux/netfilter/nf_nat.h`; fact sheet 3.3, 3.4.
 

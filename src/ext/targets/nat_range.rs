@@ -2,6 +2,9 @@
 //!
 //! # Options
 //! `[address[-address]][:port[-port[/base]]]`; IPv6 addresses with ports stand in brackets. A port is a number, or alone a service name.
+//! # Differs
+//! A base behind a range of one port is printed `80-80/9`, as it must be written; stock prints `80/9`, which it cannot read. Where stock
+//! forgets the base's number (SNAT, MASQUERADE) its `/0` can be read again here.
 //! # Wire
 //! `linux/netfilter/nf_nat.h`. IPv4 for all but DNAT: `struct nf_nat_ipv4_multi_range_compat` with one range, `{ u32 rangesize, flags;
 //! be32 min_ip, max_ip; be16 min, max; }`. IPv6, and DNAT in both families: `struct nf_nat_range { u32 flags; u8 min_addr[16],
@@ -59,7 +62,7 @@ pub enum Layout {
 pub enum Base {
     /// It is kept.
     Kept,
-    /// Stock takes it and forgets the number, not the flag: it prints `/0`.
+    /// Stock takes it and forgets the number, not the flag: it prints `/0`, which it then cannot read. Here it can be read.
     Zeroed,
     /// It is refused.
     Refused,
@@ -126,7 +129,8 @@ impl NatRange {
             [] => Ok(()),
             [b'/', old @ ..] => {
                 // What stands behind the digits is not looked at by stock.
-                let (old, _) = port_or_service(old, 1, cx.names).ok_or_else(|| invalid(old))?;
+                let min = u16::from(base != Base::Zeroed);
+                let (old, _) = port_or_service(old, min, cx.names).ok_or_else(|| invalid(old))?;
                 self.base = match base {
                     Base::Kept => Some(old),
                     Base::Zeroed => Some(0),
@@ -160,7 +164,7 @@ impl NatRange {
     pub fn print_ports(&self, out: &mut Out) {
         let Some((first, last)) = self.ports else { return };
         out.dec(u64::from(first));
-        if first != last {
+        if first != last || self.base.is_some() {
             out.byte(b'-');
             out.dec(u64::from(last));
         }
@@ -208,7 +212,7 @@ impl NatRange {
         }
     }
 
-    /// Reads the struct; `None` if it has flags that are not `allowed`, or a base without ports.
+    /// Reads the struct; `None` if it has flags that are not `allowed`, a base without ports, or ports that cannot be written.
     pub fn decode(info: &[u8], layout: Layout, family: Family, allowed: u32) -> Option<Self> {
         let compact = layout == Layout::Plain && family == Family::V4;
         let info = if compact { info.get(4..)? } else { info };
@@ -225,9 +229,14 @@ impl NatRange {
             [a, b, ..] if layout == Layout::WithBase => u16::from_be_bytes([*a, *b]),
             _ => 0,
         };
+        let ports = (flags & flag::PORTS != 0).then_some((u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])));
+        let no_base = layout == Layout::WithBase && flags & flag::BASE != 0 && base == 0;
+        if no_base || ports.is_some_and(|(first, last)| first > last) {
+            return None;
+        }
         Some(Self {
             addrs: (flags & flag::ADDRS != 0).then_some((first, last)),
-            ports: (flags & flag::PORTS != 0).then_some((u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]))),
+            ports,
             base: (flags & flag::BASE != 0).then_some(base),
             modes: flags & (flag::RANDOM | flag::PERSISTENT | flag::FULLY),
         })
@@ -298,7 +307,7 @@ mod tests {
             assert_eq!(to(same, Family::V6, tcp).as_deref(), Ok(same));
         }
         for (text, printed) in
-            [("1.2.3.4-1.2.3.4", "1.2.3.4"), (":80-80/9", ":80/9"), (": 0x50", ":80"), (":8-9/1x", ":8-9/1")]
+            [("1.2.3.4-1.2.3.4", "1.2.3.4"), (":80-80/9", ":80-80/9"), (": 0x50", ":80"), (":8-9/1x", ":8-9/1")]
         {
             assert_eq!(to(text, Family::V4, tcp).as_deref(), Ok(printed));
         }

@@ -141,7 +141,7 @@ impl TargetExt for Nflog {
         else {
             return false;
         };
-        if body.action != Action::None {
+        if body.action != Action::None || prefix.is_some_and(|p| p.len() > PREFIX_MAX) {
             return false;
         }
         body.action = Action::Target(Target::Nflog(Self {
