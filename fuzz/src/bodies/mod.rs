@@ -210,9 +210,8 @@ pub fn check_rule(body: &Body, family: Family) {
 
 /// Whether the kernel refuses the rule: a protocol's xt match without that protocol. It can then not be dumped either.
 fn is_refused(body: &Body, exprs: &[u8]) -> bool {
-    let is_xt = |wire: &str| {
-        Exprs::new(exprs).any(|e| matches!(e, Ok(Expr::Match { name, .. }) if name == wire.as_bytes()))
-    };
+    let is_xt =
+        |wire: &str| Exprs::new(exprs).any(|e| matches!(e, Ok(Expr::Match { name, .. }) if name == wire.as_bytes()));
     body.matches.iter().map(Match::spec).any(|spec| {
         let fits = matches!(body.base.protocol, Some((p, false)) if spec.implied_by.contains(&p));
         !spec.implied_by.is_empty() && !fits && is_xt(spec.wire)
