@@ -238,7 +238,8 @@ fn iface_of(data: &Data, not: bool) -> Option<(IfacePattern, bool)> {
     let bytes = data.as_bytes();
     let Some(end) = bytes.iter().position(|b| *b == 0) else {
         // With its `+` it must still be short enough for `-i`.
-        return IfacePattern::prefix(bytes).filter(|p| p.name().len() + 1 < IFNAMSIZ).map(|p| (p, not));
+        let sayable = bytes.len() + 1 < IFNAMSIZ && !bytes.iter().any(u8::is_ascii_control);
+        return IfacePattern::prefix(bytes).filter(|_| sayable).map(|p| (p, not));
     };
     let (name, rest) = bytes.split_at(end);
     if rest.iter().any(|b| *b != 0) {
@@ -247,8 +248,8 @@ fn iface_of(data: &Data, not: bool) -> Option<(IfacePattern, bool)> {
     if name == NO_INTERFACE {
         return IfacePattern::prefix(b"").map(|any| (any, !not));
     }
-    // `-i eth+` would mean every name that begins with `eth`.
-    let sayable = !name.is_empty() && !name.ends_with(b"+");
+    // `-i eth+` would mean every name that begins with `eth`, and a line feed another line.
+    let sayable = !name.is_empty() && !name.ends_with(b"+") && !name.iter().any(u8::is_ascii_control);
     if sayable { IfacePattern::exact(name).map(|p| (p, not)) } else { None }
 }
 

@@ -216,8 +216,7 @@ mod tests {
             options::Kind::Pair => text.split_once(' ').unwrap_or((text, "")),
             _ => (text, ""),
         };
-        let given =
-            give(spec, opt, false, 0, first.as_bytes(), cx).and_then(|g| g.with_second(Some(second.as_bytes())));
+        let given = give(spec, opt, false, 0, first.as_bytes(), cx).map(|g| g.with_second(Some(second.as_bytes())));
         given.unwrap_or_else(|e| panic!("{} --{} {text}: {e:?}", spec.name, opt.name))
     }
 

@@ -155,7 +155,7 @@ pub struct Given<'a> {
     pub seen: u32,
     /// The word as written; empty for a flag.
     pub text: &'a [u8],
-    second: &'a [u8],
+    second: Option<&'a [u8]>,
     value: Value<'a>,
 }
 
@@ -207,15 +207,15 @@ impl<'a> Given<'a> {
         (u16::try_from(a).unwrap_or(u16::MAX), u16::try_from(b).unwrap_or(u16::MAX))
     }
 
-    /// The second word of a [`Kind::Pair`].
-    pub fn second(&self) -> &'a [u8] {
-        self.second
+    /// The second word of a [`Kind::Pair`], which must be there and begin neither with `-` nor with `!`.
+    pub fn second(&self) -> Result<&'a [u8], UsageError> {
+        self.second.ok_or_else(|| UsageError::new(format!("--{} requires two args.", self.opt.name)))
     }
 
-    /// The same with its second word, which must be there and begin neither with `-` nor with `!` (then whoever reads words has none).
-    pub fn with_second(self, word: Option<&'a [u8]>) -> Result<Self, UsageError> {
-        let second = word.ok_or_else(|| UsageError::new(format!("--{} requires two args.", self.opt.name)))?;
-        Ok(Self { second, ..self })
+    /// The same with its second word, if there is one.
+    #[must_use]
+    pub fn with_second(self, word: Option<&'a [u8]>) -> Self {
+        Self { second: word, ..self }
     }
 
     /// The bytes of a [`Kind::Text`] or [`Kind::Raw`].
@@ -308,7 +308,7 @@ pub fn give<'a>(
         }
     }
     let value = read(ext.name, name, opt.kind, text, cx)?;
-    Ok(Given { opt, negated, seen, text, second: b"", value })
+    Ok(Given { opt, negated, seen, text, second: None, value })
 }
 
 /// The checks over all options of one extension, when the rule has been read.

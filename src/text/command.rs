@@ -271,7 +271,7 @@ impl<'a, 'w> Parser<'a, 'w> {
         let (Some(loaded), Some(spec)) = (self.loaded.get_mut(index), self.specs.get(index)) else { return Ok(()) };
         let mut given = options::give(spec, opt, negate, loaded.seen, value, &cx)?;
         if opt.kind == Kind::Pair {
-            given = given.with_second(self.getopt.plain_word())?;
+            given = given.with_second(self.getopt.plain_word());
         }
         match &loaded.ext {
             AnyExt::Match(m) => self.warnings.extend(m.warning(&given, &cx).map(|w| w.into_owned().into())),

@@ -133,7 +133,10 @@ impl Extension for Tcp {
                 }
                 let (mask, cmp) = match id {
                     SYN => (0x17, 0x02),
-                    _ => (flags(given.bytes())?, flags(given.second())?),
+                    _ => {
+                        let second = given.second()?;
+                        (flags(given.bytes())?, flags(second)?)
+                    }
                 };
                 self.flags = Flags { mask, cmp, invert };
             }

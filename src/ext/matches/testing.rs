@@ -90,7 +90,7 @@ pub fn read(family: Family, protocol: Option<(u8, bool)>, line: &str) -> Result<
         if opt.kind == Kind::Pair {
             let mut rest = words.clone();
             let second = rest.next().filter(|w| !w.starts_with(['-', '!']));
-            given = given.with_second(second.map(str::as_bytes)).map_err(text)?;
+            given = given.with_second(second.map(str::as_bytes));
             words = rest;
         }
         warnings.extend(ext.warning(&given, &cx).map(|w| w.into_owned()));
