@@ -238,6 +238,14 @@ enum Found {
 }
 
 impl Found {
+    /// The name of the extension that it belongs to.
+    fn spec(self, loaded: &[&'static Spec]) -> Option<&'static str> {
+        match self {
+            Self::Generic(_) => None,
+            Self::Extension(i, _) => loaded.get(i).map(|s| s.name),
+        }
+    }
+
     /// Whether two names stand for one option, so that a common prefix is not ambiguous.
     fn same(self, other: Self) -> bool {
         match (self, other) {
@@ -262,8 +270,11 @@ fn find(name: &[u8], loaded: &[&'static Spec]) -> Option<Found> {
         if long.as_bytes().starts_with(name) {
             match candidate {
                 None => candidate = Some((long, found)),
-                // One name hides the same name of an extension that was loaded before.
-                Some((name, other)) => ambiguous |= long != name && !found.same(other),
+                // One name hides the same name of the same extension loaded before.
+                Some((name, other)) => {
+                    let hidden = long == name && other.spec(loaded) == found.spec(loaded);
+                    ambiguous |= !hidden && !found.same(other);
+                }
             }
         }
     }

@@ -186,7 +186,7 @@ impl Ports {
     /// Adds another condition on the same port, found in the kernel by a compare `op`; false if the range cannot say both.
     pub fn add(&mut self, other: Self, op: u32) -> bool {
         let both = Self { min: self.min.max(other.min), max: self.max.min(other.max), invert: false };
-        if self.is_any() {
+        if self.is_any() || *self == other {
             *self = other;
         } else if matches!(op, NFT_CMP_LT | NFT_CMP_LTE | NFT_CMP_GT | NFT_CMP_GTE)
             && !self.invert
