@@ -67,7 +67,7 @@ struct Raising<'s> {
     scratch: &'s mut Vec<u8>,
     body: Body,
     counters: Counters,
-    /// How many matches there were when one that may have side effects was read.
+    /// How many matches there were when one that has side effects was read.
     barrier: Option<usize>,
     /// The protocols that an xt match insists on.
     protocols: Option<&'static [u8]>,
@@ -124,8 +124,11 @@ impl Raising<'_> {
         if !protocols.is_empty() && *self.protocols.get_or_insert(protocols) != protocols {
             return false;
         }
+        let stateful = m.spec().stateful;
         self.body.matches.push(m);
-        self.barrier = Some(self.body.matches.len());
+        if stateful {
+            self.barrier = Some(self.body.matches.len());
+        }
         true
     }
 

@@ -45,6 +45,8 @@ pub struct Spec {
     /// What [`Extension::finish`] finds is about the rule as a whole: it is said after all other errors of the command line and of its table,
     /// and not at all by a command that takes no rule.
     pub late: bool,
+    /// Looking at a packet changes something: a token is taken, an address noted. What stands before it in a rule must stay before it.
+    pub stateful: bool,
     /// What a rule needs to be valid with it, for the test generators: generic options such as `-p tcp`, and `@table/CHAIN` where it is
     /// limited to one, e.g. `@nat/POSTROUTING`.
     pub sample: &'static str,
@@ -67,6 +69,7 @@ impl Spec {
             options: &[],
             own_checks: false,
             late: false,
+            stateful: false,
             sample: "",
             summary,
             notes: |_| &[],

@@ -69,7 +69,7 @@ const OPTIONS: &[Opt] = &[
 ];
 
 impl Extension for Limit {
-    const SPEC: Spec = Spec { options: OPTIONS, ..Spec::new("limit", 0, "matches at a limited rate") };
+    const SPEC: Spec = Spec { options: OPTIONS, stateful: true, ..Spec::new("limit", 0, "matches at a limited rate") };
 
     fn new(_: Family) -> Self {
         Self { rate: Rate { n: 3, unit: 1 }, burst: DEFAULT_BURST }

@@ -118,8 +118,11 @@ const OPTIONS: &[Opt] = &[
 ];
 
 impl Extension for Recent {
-    const SPEC: Spec =
-        Spec { options: OPTIONS, ..Spec::new("recent", 1, "keeps lists of addresses and matches against them") };
+    const SPEC: Spec = Spec {
+        options: OPTIONS,
+        stateful: true,
+        ..Spec::new("recent", 1, "keeps lists of addresses and matches against them")
+    };
 
     fn new(family: Family) -> Self {
         Self {

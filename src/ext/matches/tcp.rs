@@ -259,16 +259,14 @@ impl Tcp {
         if self.is_native() { (self.src.plain(), self.dst.plain()) } else { (self.src, self.dst) }
     }
 
-    /// The match of the rule that a native condition may complete: the last one, but for matches that have no side effect.
+    /// The match of the rule that a native condition may complete: the last of its kind, if nothing with a side effect stands behind it.
     fn last(body: &mut Body) -> Option<&mut Self> {
-        for m in body.matches.iter_mut().rev() {
-            match m {
-                Match::Tcp(tcp) => return Some(tcp).filter(|t| t.is_native()),
-                Match::Mark(_) => {}
-                _ => return None,
-            }
-        }
-        None
+        let behind = body.matches.iter_mut().rev().take_while(|m| !m.spec().stateful);
+        let last = behind.into_iter().find_map(|m| match m {
+            Match::Tcp(tcp) => Some(tcp),
+            _ => None,
+        });
+        last.filter(|tcp| tcp.is_native())
     }
 
     fn raise_port(body: &mut Body, side: Side, ports: Ports, op: u32) {

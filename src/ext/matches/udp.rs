@@ -116,16 +116,14 @@ impl Udp {
         !self.src.is_any() || !self.dst.is_any()
     }
 
-    /// The match of the rule that a native condition may complete: the last one, but for matches that have no side effect.
+    /// The match of the rule that a native condition may complete: the last of its kind, if nothing with a side effect stands behind it.
     fn last(body: &mut Body) -> Option<&mut Self> {
-        for m in body.matches.iter_mut().rev() {
-            match m {
-                Match::Udp(udp) => return Some(udp).filter(|u| u.is_native()),
-                Match::Mark(_) => {}
-                _ => return None,
-            }
-        }
-        None
+        let behind = body.matches.iter_mut().rev().take_while(|m| !m.spec().stateful);
+        let last = behind.into_iter().find_map(|m| match m {
+            Match::Udp(udp) => Some(udp),
+            _ => None,
+        });
+        last.filter(|udp| udp.is_native())
     }
 
     fn raise_port(body: &mut Body, side: Side, ports: Ports, op: u32) {
