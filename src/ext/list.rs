@@ -174,7 +174,11 @@ extensions! {
     Mark(matches::mark::Mark),
     Multiport(matches::multiport::Multiport),
     Owner(matches::owner::Owner),
+    Physdev(matches::physdev::Physdev),
+    Policy(matches::policy::Policy),
     Recent(matches::recent::Recent),
+    RpFilter(matches::rpfilter::RpFilter),
+    Sctp(matches::sctp::Sctp),
     State(matches::state::State),
     Tcp(matches::tcp::Tcp),
     TcpMss(matches::tcpmss::TcpMss),
@@ -195,6 +199,7 @@ extensions! {
     Redirect(targets::redirect::Redirect),
     Reject(targets::reject::Reject),
     Snat(targets::snat::Snat),
+    TcpMss(targets::tcpmss::TcpMss),
     Trace(targets::trace::Trace),
 }
 

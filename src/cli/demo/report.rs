@@ -12,7 +12,7 @@ use super::cases::{Case, Outcome, What};
 use super::{CASES, Judged};
 use crate::kernel::Session;
 use crate::text::list::Style;
-use crate::types::{Family, NoNames, Out};
+use crate::types::{Family, NoNames};
 
 /// A line wider than this puts its rule on a line of its own. Unlimited where the output is no terminal.
 const NO_WIDTH: usize = usize::MAX;

@@ -12,6 +12,7 @@ pub mod queue;
 pub mod redirect;
 pub mod reject;
 pub mod snat;
+pub mod tcpmss;
 #[cfg(test)]
 mod testing;
 pub mod trace;
