@@ -1,10 +1,10 @@
 //! Users, groups and hosts as the system knows them, LDAP and other plug-ins of nsswitch.conf(5) included.
 //!
 //! The C library does the asking. Where it is linked in statically (see `build.rs`; `cfg(static_glibc)`) it must not load plug-ins: those of
-//! systemd, which most distributions name, crash in a static program. Then users and groups come from the files and, if plug-ins are named,
-//! from getent(1); hosts from the C library's own `files` and `dns` if only these are named, else from getent.
+//! systemd, which most distributions name, crash in a static program. Then, if plug-ins are named, the files are read here and getent(1) is
+//! asked for what is not in them.
 //!
-//! Sources: nsswitch.conf(5), passwd(5), group(5), getent(1), getaddrinfo(3), getnameinfo(3); glibc's FAQ on static programs and NSS.
+//! Sources: nsswitch.conf(5), passwd(5), group(5), hosts(5), getent(1), getaddrinfo(3), getnameinfo(3); glibc's FAQ on static programs and NSS.
 
 use crate::types::Family;
 use nix::unistd::{Gid, Group, Uid, User};
@@ -43,7 +43,7 @@ pub(super) fn group_name(gid: u32) -> Option<Vec<u8>> {
 pub(super) fn addresses(name: &[u8], family: Family) -> Result<Vec<IpAddr>, String> {
     let unknown = || "Name or service not known".to_owned();
     let name = std::str::from_utf8(name).ok().filter(|n| !n.contains('\0')).ok_or_else(unknown)?;
-    let found = if plug_ins("hosts") { addresses_by_getent(name, family) } else { addresses_by_libc(name, family)? };
+    let found = if plug_ins("hosts") { addresses_without_libc(name, family) } else { addresses_by_libc(name, family)? };
     let mut unique = Vec::new();
     for addr in found {
         if Family::of(addr) == family && !unique.contains(&addr) {
@@ -56,9 +56,10 @@ pub(super) fn addresses(name: &[u8], family: Family) -> Result<Vec<IpAddr>, Stri
 /// The name of an address.
 pub(super) fn host_name(addr: IpAddr) -> Option<Vec<u8>> {
     if plug_ins("hosts") {
-        let line = getent("hosts", &addr.to_string())?;
-        let name = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1)?;
-        return Some(name.to_vec());
+        let name_in = |file: &[u8]| hosts(file).into_iter().find(|line| line.addr == addr)?.names.into_iter().next();
+        return name_in(&std::fs::read(HOSTS).unwrap_or_default())
+            .or_else(|| name_in(&getent("hosts", &addr.to_string())?))
+            .map(String::into_bytes);
     }
     let (name, _) = dns_lookup::getnameinfo(&SocketAddr::new(addr, 0), NI_NAMEREQD | NI_NUMERICSERV).ok()?;
     Some(name.into_bytes())
@@ -84,16 +85,44 @@ fn addresses_by_libc(name: &str, family: Family) -> Result<Vec<IpAddr>, String> 
     }
 }
 
-fn addresses_by_getent(name: &str, family: Family) -> Vec<IpAddr> {
+/// Where hosts(5) are written.
+const HOSTS: &str = "/etc/hosts";
+
+fn addresses_without_libc(name: &str, family: Family) -> Vec<IpAddr> {
+    // IPv6 addresses that stand for IPv4 ones are glibc's own addition.
+    let mapped = |addr: &IpAddr| matches!(addr, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    let of_family = |lines: Vec<HostLine>| -> Vec<IpAddr> {
+        let addrs = lines.into_iter().map(|line| line.addr);
+        addrs.filter(|addr| Family::of(*addr) == family && !mapped(addr)).collect()
+    };
+    let mut lines = hosts(&std::fs::read(HOSTS).unwrap_or_default());
+    lines.retain(|line| line.names.iter().any(|n| n.eq_ignore_ascii_case(name)));
+    let in_file = of_family(lines);
+    if !in_file.is_empty() {
+        return in_file;
+    }
+    // `ahosts…` finds nothing where no interface has an address of the family; `hosts` knows but one family of a name.
     let database = match family {
         Family::V4 => "ahostsv4",
         Family::V6 => "ahostsv6",
     };
-    let answer = getent(database, name).unwrap_or_default();
-    let first_word = |line: &[u8]| std::str::from_utf8(line).ok()?.split_whitespace().next()?.parse().ok();
-    // IPv6 addresses that stand for IPv4 ones are glibc's own addition.
-    let mapped = |addr: &IpAddr| matches!(addr, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
-    answer.split(|b| *b == b'\n').filter_map(first_word).filter(|addr| !mapped(addr)).collect()
+    let answers = [database, "hosts"].into_iter().filter_map(|database| getent(database, name));
+    answers.map(|answer| of_family(hosts(&answer))).find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+/// A line of hosts(5), or of an answer of getent.
+struct HostLine {
+    addr: IpAddr,
+    names: Vec<String>,
+}
+
+fn hosts(file: &[u8]) -> Vec<HostLine> {
+    let text = String::from_utf8_lossy(file);
+    let lines = text.lines().filter_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        Some(HostLine { addr: words.next()?.parse().ok()?, names: words.map(str::to_owned).collect() })
+    });
+    lines.collect()
 }
 
 /// Whether the C library would have to load plug-ins for a database, and cannot.
@@ -143,7 +172,7 @@ fn account_in(file: &[u8], key: &str) -> Option<Account> {
 /// What getent(1) says; `None` if it knows nothing or is not there.
 fn getent(database: &str, key: &str) -> Option<Vec<u8>> {
     let mut command = Command::new("getent");
-    command.args(["--", database, key]).stdin(Stdio::null()).stderr(Stdio::null());
+    command.args(["--", database, key]).env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null());
     let answer = command.output().ok().filter(|answer| answer.status.success())?;
     Some(answer.stdout)
 }
@@ -161,6 +190,13 @@ mod tests {
         assert_eq!(needing, [true, false, false, false, true, false]);
         assert!(names_plug_ins(b"hosts: files mdns4_minimal [NOTFOUND=return] dns", "hosts"));
         assert!(!names_plug_ins(b"\xff\xfe", "hosts"));
+    }
+
+    #[test]
+    fn lines_of_hosts() {
+        let file = b"127.0.0.1 localhost # us\n#1.2.3.4 x\n\n::1\tip6-localhost  Loop\nbad name\n192.0.2.1\n";
+        let read: Vec<_> = hosts(file).iter().map(|l| format!("{}={}", l.addr, l.names.join(","))).collect();
+        assert_eq!(read, ["127.0.0.1=localhost", "::1=ip6-localhost,Loop", "192.0.2.1="]);
     }
 
     #[test]
