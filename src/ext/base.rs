@@ -273,18 +273,17 @@ fn raise_address(slot: &mut Option<(Network, bool)>, cond: &Cond, family: Family
         NFT_CMP_NEQ => true,
         _ => return false,
     };
-    let (mut addr, mut mask) = ([0u8; 16], [0u8; 16]);
-    let bytes = data.as_bytes();
-    let len = bytes.len().min(family.addr_len());
-    for (i, byte) in bytes.iter().enumerate().take(len) {
-        let m = cond.mask.map_or(0xff, |m| m.as_bytes().get(i).copied().unwrap_or(0));
-        // A value with bits outside its mask never matches: not a rule that iptables can say.
-        if byte & !m != 0 {
-            return false;
-        }
-        if let (Some(a), Some(k)) = (addr.get_mut(i), mask.get_mut(i)) {
-            (*a, *k) = (*byte, m);
-        }
+    // Bytes that were not loaded do not count.
+    let loaded = data.as_bytes().len().min(family.addr_len());
+    let mut mask = [0; 16];
+    match &cond.mask {
+        Some(m) => mask = m.padded(),
+        None => mask.iter_mut().take(loaded).for_each(|b| *b = 0xff),
+    }
+    let addr = data.padded();
+    // A value with bits outside its mask never matches: not a rule that iptables can say.
+    if u128::from_ne_bytes(addr) & !u128::from_ne_bytes(mask) != 0 {
+        return false;
     }
     let ip = |o: [u8; 16]| match family {
         Family::V4 => {

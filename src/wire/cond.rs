@@ -19,14 +19,31 @@ pub struct Data {
 impl Data {
     /// The data, if they are at most 16 bytes.
     pub fn new(data: &[u8]) -> Option<Self> {
-        let mut bytes = [0; DATA_MAX];
-        bytes.get_mut(..data.len())?.copy_from_slice(data);
+        // By length, so that the common ones are one load each and no call of memcpy.
+        let bytes = match *data {
+            [a] => u128::from(a).to_le_bytes(),
+            [a, b] => u128::from(u16::from_le_bytes([a, b])).to_le_bytes(),
+            [a, b, c, d] => u128::from(u32::from_le_bytes([a, b, c, d])).to_le_bytes(),
+            _ => match <[u8; DATA_MAX]>::try_from(data) {
+                Ok(whole) => whole,
+                Err(_) => {
+                    let mut bytes = [0; DATA_MAX];
+                    bytes.get_mut(..data.len())?.copy_from_slice(data);
+                    bytes
+                }
+            },
+        };
         Some(Self { bytes, len: u8::try_from(data.len()).ok()? })
     }
 
     /// The bytes as in the register: packet fields in network order, `meta mark`, ids and lengths in host order.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// The bytes, with zeros behind them.
+    pub fn padded(&self) -> [u8; DATA_MAX] {
+        self.bytes
     }
 
     /// One byte.
@@ -131,6 +148,8 @@ enum Content {
 #[derive(Debug, Default)]
 pub struct Fold {
     live: [Option<Loaded>; 8],
+    /// How many of `live` were ever used.
+    used: usize,
 }
 
 /// The first 32-bit slot of a register; `NFT_REG_1` is the same storage as `NFT_REG32_00`.
@@ -187,7 +206,7 @@ impl Fold {
 
     /// Ends the rule: loads that nothing looked at become [`Test::Loaded`].
     pub fn finish<'a>(&mut self, emit: &mut impl FnMut(Item<'a>)) {
-        for slot in &mut self.live {
+        for slot in self.live.iter_mut().take(self.used) {
             if let Some(loaded) = slot.take() {
                 give_up(&loaded, emit);
             }
@@ -197,21 +216,22 @@ impl Fold {
     fn load<'a>(&mut self, reg: u32, len: u32, what: Content, emit: &mut impl FnMut(Item<'a>)) -> Option<()> {
         let slot = slot_of(reg)?;
         let words = len.div_ceil(4);
-        for old in &mut self.live {
+        for old in self.live.iter_mut().take(self.used) {
             if old.is_some_and(|o| o.slot < slot + words && slot < o.slot + o.len.div_ceil(4))
                 && let Some(overwritten) = old.take()
             {
                 give_up(&overwritten, emit);
             }
         }
-        let free = self.live.iter_mut().find(|o| o.is_none())?;
-        *free = Some(Loaded { slot, len, what, mask: None, tested: false });
+        let at = self.live.iter().position(Option::is_none)?;
+        self.used = self.used.max(at + 1);
+        *self.live.get_mut(at)? = Some(Loaded { slot, len, what, mask: None, tested: false });
         Some(())
     }
 
     fn find(&mut self, reg: u32) -> Option<&mut Loaded> {
         let slot = slot_of(reg)?;
-        self.live.iter_mut().flatten().find(|l| l.slot == slot)
+        self.live.iter_mut().take(self.used).flatten().find(|l| l.slot == slot)
     }
 
     fn bitwise<'a>(

@@ -108,8 +108,8 @@ fn decode_hook(attrs: Attrs<'_>) -> Result<Hook, DecodeError> {
     Ok(hook)
 }
 
-/// Packets and bytes of a `counter` expression or of `NFTA_CHAIN_COUNTERS` (the same attributes).
-pub(super) fn decode_counters(attrs: Attrs<'_>) -> Result<(u64, u64), DecodeError> {
+/// Packets and bytes of `NFTA_CHAIN_COUNTERS` (the attributes of a `counter` expression).
+fn decode_counters(attrs: Attrs<'_>) -> Result<(u64, u64), DecodeError> {
     let (mut packets, mut bytes) = (0, 0);
     let mut _unknown = false;
     fields!(attrs, _unknown, {

@@ -13,7 +13,7 @@ pub struct Attr<'a> {
     pub at: usize,
 }
 
-const NLA_TYPE_MASK: u16 = 0x3fff;
+pub(super) const NLA_TYPE_MASK: u16 = 0x3fff;
 const NLA_HDRLEN: usize = 4;
 
 impl<'a> Attr<'a> {
