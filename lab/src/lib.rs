@@ -19,3 +19,4 @@ pub mod oracle;
 pub mod random;
 pub mod root;
 pub mod side;
+pub mod walk;

@@ -21,6 +21,7 @@ const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 // linux/if_link.h
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
@@ -57,6 +58,21 @@ pub struct Link {
     pub index: u32,
     /// Whether it is up and has a carrier: packets go through.
     pub running: bool,
+    /// Its Ethernet address, if it has one.
+    pub mac: Option<[u8; 6]>,
+}
+
+impl Link {
+    /// Reads the answer to `RTM_GETLINK`: `struct ifinfomsg` (family, padding, type, index, flags, mask), then attributes.
+    fn of(payload: &[u8]) -> Option<Self> {
+        let ([_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, _, _, _, _], attributes) = payload.split_first_chunk()?;
+        let address = Attrs::new(attributes).map_while(Result::ok).find(|attribute| attribute.ty == IFLA_ADDRESS);
+        Some(Self {
+            index: u32::from_ne_bytes([*i0, *i1, *i2, *i3]),
+            running: u32::from_ne_bytes([*f0, *f1, *f2, *f3]) & IFF_RUNNING != 0,
+            mac: address.and_then(|attribute| attribute.payload.try_into().ok()),
+        })
+    }
 }
 
 /// A socket for rtnetlink in the namespace of the thread that opened it.
@@ -92,14 +108,7 @@ impl Rtnl {
                 ifinfomsg(w, 0, 0, 0);
                 w.text(IFLA_IFNAME, name.as_bytes());
             },
-            |reply| {
-                // struct ifinfomsg: family, padding, type, index, flags
-                if let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *reply.payload {
-                    let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
-                    link =
-                        Some(Link { index: u32::from_ne_bytes([i0, i1, i2, i3]), running: flags & IFF_RUNNING != 0 });
-                }
-            },
+            |reply| link = Link::of(reply.payload),
         )?;
         link.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }

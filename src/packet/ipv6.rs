@@ -265,13 +265,14 @@ mod tests {
         let packet = packet(vec![(FRAGMENT, vec![5, 0xa8, 0, 0, 0, 9])], protocol::UDP);
         assert_eq!(packet.protocol(), Some(protocol::UDP));
         assert_eq!((packet.transport(), packet.fragment_offset()), (None, 0x5a8));
+        assert_eq!(packet.transport_as_loaded(), Some(packet.bytes()));
     }
 
     #[test]
     fn a_later_fragment_of_an_extension_header_has_no_protocol() {
         let fragment = (FRAGMENT, vec![5, 0xa8, 0, 0, 0, 9]);
         let packet = packet(vec![fragment, (DESTINATION, vec![0; 6])], protocol::UDP);
-        assert_eq!((packet.protocol(), packet.transport()), (None, None));
+        assert_eq!((packet.protocol(), packet.transport(), packet.transport_as_loaded()), (None, None, None));
         assert!(packet.is_fragment_tail());
     }
 

@@ -192,6 +192,21 @@ impl Packet {
         self.bytes.get(self.layout.transport?..)
     }
 
+    /// What a `payload` expression of nf_tables with the transport header as its base reads, and with it the native forms of
+    /// `tcp` and `udp`: as [`Self::transport`], but for loads of 1, 2 or 4 aligned bytes the kernel does not ask whether the
+    /// packet is a fragment. In a fragment other than the first it reads what stands where the header would be: in IPv4 the
+    /// fragment's data, in IPv6 (where the search for the header was broken off) the packet from its start. Observed on
+    /// Linux 6.18.
+    #[must_use]
+    pub fn transport_as_loaded(&self) -> Option<&[u8]> {
+        let at = match (self.layout.transport, self.layout.family) {
+            (Some(at), _) => at,
+            (None, Family::V4) => ipv4::View::new(&self.bytes).ok()?.header_len(),
+            (None, Family::V6) => self.layout.protocol.map(|_| 0)?,
+        };
+        self.bytes.get(at..)
+    }
+
     /// Source and destination port: the first four bytes of a TCP, UDP, UDP-Lite, SCTP or DCCP header. Does not look at
     /// the protocol.
     #[must_use]
@@ -305,6 +320,7 @@ mod tests {
         assert!(packet.is_fragment_tail());
         assert_eq!(packet.protocol(), Some(protocol::TCP));
         assert_eq!(packet.transport(), None);
+        assert_eq!(packet.transport_as_loaded().map(<[u8]>::len), Some(40));
         assert!(packet.tcp().is_none() && packet.ports().is_none());
     }
 

@@ -82,7 +82,8 @@ pub struct Outcome<'r> {
     pub decider: Decider<'r>,
     /// What the outcome supposes; empty if it is certain.
     pub depends: Vec<Dependency<'r>>,
-    /// The rules whose conditions the packet met, in order, the deciding one included.
+    /// The rules whose conditions the packet met, in order: those whose counters the kernel raises. The deciding one is among
+    /// them, unless one of its matches had the packet dropped.
     pub path: Vec<Step<'r>>,
     /// The packet as it left: marks may have been set.
     pub packet: Packet,
@@ -226,7 +227,7 @@ impl<'r> Walker<'r, '_, '_> {
     fn rule(
         &mut self,
         step: Step<'r>,
-        way: Way<'r>,
+        mut way: Way<'r>,
         onward: &mut Vec<Way<'r>>,
         returned: &mut Vec<Way<'r>>,
     ) -> Result<(), WalkError> {
@@ -239,7 +240,6 @@ impl<'r> Walker<'r, '_, '_> {
         };
         let met = self.meets(step, body, &way.packet);
         if met.dropped {
-            let mut way = way.through(step);
             if met.holds == Tri::Unknown {
                 onward.push(way.clone().supposing(step, met.doubt, false));
                 way = way.supposing(step, met.doubt, true);

@@ -344,8 +344,8 @@ impl MatchExt for Tcp {
     }
 
     fn eval(&self, packet: &Packet, env: &mut Env<'_>) -> Tri {
-        let transport = packet.transport();
         if self.is_native() {
+            let transport = packet.transport_as_loaded();
             let flags = transport.and_then(|t| t.get(13)).is_some_and(|flags| self.flags.contains(*flags));
             let flags = flags || self.flags == NO_FLAGS;
             return Tri::from(flags && self.src.at(0, transport) && self.dst.at(2, transport));
@@ -558,7 +558,9 @@ mod tests {
         assert_eq!(read(V4, TCP, "tcp --dport 22").unwrap().judge(&short), (Tri::True, false));
         assert_eq!(read(V4, TCP, "tcp").unwrap().judge(&short), (Tri::False, true));
         let tail = |at| Ipv4 { fragment_offset: at, ..Ipv4::default() } / Raw { protocol: 6, payload: vec![0; 40] };
-        assert_eq!(read(V4, TCP, "tcp ! --dport 22").unwrap().judge(&tail(1480)), (Tri::False, false));
+        // The kernel compares the fragment's data: see `Packet::transport_as_loaded`.
+        assert_eq!(read(V4, TCP, "tcp ! --dport 22").unwrap().judge(&tail(1480)), (Tri::True, false));
+        assert_eq!(read(V4, TCP, "tcp --dport 22").unwrap().judge(&tail(1480)), (Tri::False, false));
         assert_eq!(read(V4, TCP, "tcp").unwrap().judge(&tail(1480)), (Tri::False, false));
         assert_eq!(read(V4, TCP, "tcp").unwrap().judge(&tail(8)), (Tri::False, true));
     }

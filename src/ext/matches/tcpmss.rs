@@ -7,7 +7,8 @@
 //! # Wire
 //! xt `tcpmss` revision 0: `struct xt_tcpmss_match_info { u16 mss_min, mss_max; u8 invert; }`, host order, 6 bytes.
 //! # Evaluates
-//! Unknown for fragments behind the first, of which the kernel reads data as a header. A packet without a whole header is dropped at once.
+//! Always known. A packet without a whole header is dropped at once. Of fragments behind the first the kernel reads data as a header
+//! (`Packet::transport_as_loaded`).
 //! # Differs
 //! Nothing known.
 //! # Sources
@@ -15,8 +16,8 @@
 
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
-use crate::packet::Packet;
 use crate::packet::env::Env;
+use crate::packet::{Packet, protocol, tcp};
 use crate::types::{Family, Out, Tri};
 use crate::usage;
 use crate::wire::BlobWriter;
@@ -89,10 +90,8 @@ impl TcpMss {
 
 impl MatchExt for TcpMss {
     fn eval(&self, packet: &Packet, env: &mut Env<'_>) -> Tri {
-        if packet.is_fragment_tail() {
-            return Tri::Unknown;
-        }
-        let Some(tcp) = packet.tcp().filter(|t| t.options().is_some()) else {
+        let header = packet.transport_as_loaded().filter(|_| packet.protocol() == Some(protocol::TCP));
+        let Some(tcp) = header.and_then(tcp::View::new).filter(|t| t.options().is_some()) else {
             env.hotdrop = true;
             return Tri::False;
         };
@@ -147,5 +146,8 @@ mod tests {
         assert_eq!(judge("! --mss 1:2", &without), (Tri::True, false));
         let short = Ipv4::default() / Raw { protocol: 6, payload: vec![0; 12] };
         assert_eq!(judge("--mss 1", &short), (Tri::False, true));
+        let bytes = with.transport().unwrap().to_vec();
+        let tail = Ipv4 { fragment_offset: 8, ..Ipv4::default() } / Raw { protocol: 6, payload: bytes };
+        assert_eq!(judge("--mss 1460", &tail), (Tri::True, false));
     }
 }

@@ -167,7 +167,7 @@ impl MatchExt for Udp {
 
     fn eval(&self, packet: &Packet, env: &mut Env<'_>) -> Tri {
         if self.is_native() {
-            let transport = packet.transport();
+            let transport = packet.transport_as_loaded();
             return Tri::from(self.src.at(0, transport) && self.dst.at(2, transport));
         }
         if packet.is_fragment_tail() {

@@ -1,9 +1,10 @@
 //! Walks over small rulesets made by hand.
 
 use super::*;
+use crate::ext::{Extension, Match, matches};
 use crate::packet::build::{Ipv4, Tcp};
 use crate::packet::env::{State, UnknownHost};
-use crate::types::{Hook, Network};
+use crate::types::{Family, Hook, Network};
 
 fn chain(name: &str, policy: Option<Policy>, bodies: Vec<Body>) -> Chain {
     let rules = bodies.into_iter().map(|body| Rule { body: Some(body), counters: Default::default() }).collect();
@@ -165,4 +166,63 @@ fn a_rule_that_is_not_understood_leaves_both_ways_open() {
     let ends: Vec<_> = answer.outcomes.iter().map(|o| (o.verdict.clone(), o.depends[0].matches)).collect();
     assert_eq!(ends, [(Verdict::Unknown, true), (Verdict::Accept, false)]);
     assert_eq!(answer.outcomes[1].depends[0].step.number, 1);
+}
+
+/// A rule whose condition is unknown where conntrack's state was not given.
+fn doubtful(action: Action) -> Body {
+    Body { matches: vec![unknown_match()], action, ..Body::default() }
+}
+
+fn unknown_match() -> Match {
+    Match::new(b"state", Family::V4)
+        .map(|mut m| {
+            let cx = crate::ext::ParseCx { family: Family::V4, names: &crate::types::NoNames, protocol: None };
+            let spec = m.spec();
+            let option = spec.options.iter().find(|o| o.name == "state").unwrap();
+            let given = crate::ext::options::give(spec, option, false, 0, b"NEW", &cx).unwrap();
+            m.set(&given, &cx).unwrap();
+            m
+        })
+        .unwrap()
+}
+
+#[test]
+fn an_unknown_condition_follows_both_ways_and_says_on_what_they_depend() {
+    let table = table(vec![chain("INPUT", Some(Policy::Accept), vec![doubtful(Action::Drop)])]);
+    let answer = walked(&table).unwrap();
+    let ends: Vec<_> =
+        answer.outcomes.iter().map(|o| (o.verdict.clone(), o.depends[0].name, o.depends[0].matches)).collect();
+    assert_eq!(ends, [(Verdict::Drop, "state", true), (Verdict::Accept, "state", false)]);
+}
+
+#[test]
+fn ways_that_come_together_again_depend_on_nothing() {
+    let input = vec![doubtful(jump("A")), doubtful(Action::None), all(Action::Accept)];
+    let table = table(vec![chain("INPUT", Some(Policy::Drop), input), chain("A", None, vec![all(Action::Return)])]);
+    assert_eq!(certain(&table), (Verdict::Accept, "INPUT 3".into()));
+    let path = walked(&table).unwrap().outcomes[0].path.clone();
+    let sure: Vec<_> = path.iter().map(|step| (step.number, step.certain)).collect();
+    assert_eq!(sure, [(1, false), (1, false), (2, false), (3, true)]);
+}
+
+#[test]
+fn many_unknown_rules_stay_linear() {
+    let input = (0..2000).map(|_| doubtful(jump("A"))).collect();
+    let table = table(vec![chain("INPUT", Some(Policy::Drop), input), chain("A", None, vec![all(Action::None)])]);
+    assert_eq!(certain(&table), (Verdict::Drop, "INPUT policy".into()));
+}
+
+#[test]
+fn a_mark_that_may_have_been_set_keeps_the_ways_apart() {
+    let mut set = crate::ext::Target::new(b"MARK", Family::V4).unwrap();
+    let cx = crate::ext::ParseCx { family: Family::V4, names: &crate::types::NoNames, protocol: None };
+    let spec = set.spec();
+    let given = crate::ext::options::give(spec, &spec.options[0], false, 0, b"0x1", &cx).unwrap();
+    set.set(&given, &cx).unwrap();
+    let is = Match::Mark(matches::mark::Mark::new(Family::V4));
+    let marked = Body { matches: vec![is], action: Action::Drop, ..Body::default() };
+    let table = table(vec![chain("INPUT", Some(Policy::Accept), vec![doubtful(Action::Target(set)), marked])]);
+    let answer = walked(&table).unwrap();
+    let marks: Vec<_> = answer.outcomes.iter().map(|o| (o.verdict.clone(), o.packet.meta.mark)).collect();
+    assert_eq!(marks, [(Verdict::Drop, 0), (Verdict::Accept, 1)]);
 }

@@ -1,0 +1,53 @@
+//! `oxtables demo` as the README shows it. Needs root or user namespaces; without both every test here fails and says why.
+
+use std::process::{Command, Output};
+
+fn demo(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_oxtables")).arg("demo").args(words).output().expect("the demo runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_kernel_does_what_the_rules_say() {
+    let output = demo(&[]);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}\n{}", text(&output.stderr));
+    assert!(shown.lines().filter(|line| line.contains(" ✓ ")).count() >= 12, "{shown}");
+    assert!(!shown.contains('\x1b'), "colour without a terminal");
+    // Each with the rule that decided, and the counters at the end.
+    for part in [
+        "-A MYSQL_WHITELIST -s 203.0.113.10/32 -j ACCEPT",
+        "-P FORWARD DROP",
+        "arrived as from 198.51.100.1",
+        "Chain INPUT (policy DROP",
+    ] {
+        assert!(shown.contains(part), "{part} is not in:\n{shown}");
+    }
+}
+
+#[test]
+fn a_rule_that_is_broken_on_purpose_is_found() {
+    let rules = text(&demo(&["--print-rules"]).stdout);
+    let broken: String = rules
+        .split_inclusive('\n')
+        .filter(|line| !line.contains("--dport 22 -m state --state NEW -j ACCEPT"))
+        .collect();
+    assert_ne!(broken, rules);
+    let path = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("broken-{}", std::process::id()));
+    std::fs::write(&path, broken).expect("the test's directory can be written");
+    let output = demo(&["--rules", &path.to_string_lossy()]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{shown}\n{}", text(&output.stderr));
+    assert!(shown.contains("IPv4 2, ssh, 1st try: it was refused, and should have come through"), "{shown}");
+    assert!(!shown.contains("IPv6 2, ssh, 1st try:"), "{shown}");
+}
+
+#[test]
+fn rules_that_are_no_rules_are_refused() {
+    let output = demo(&["--rules", "/no/such/file"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot read /no/such/file"), "{}", text(&output.stderr));
+}
