@@ -511,10 +511,13 @@ fn rule(random: &mut Random, family: Family, number: usize, matches: &[&str], on
         let _ = write!(words, "{} -f", not(random));
     }
     for _ in 0..random.below(3) {
-        if let Some(text) = one_match(random, family, number, protocol, *random.clone().pick(matches)) {
+        // The matches of the protocol are about what the packet is; the others go with any.
+        let of_protocol = ["tcp", "udp", "icmp", "multiport", "tcpmss"];
+        let name =
+            if protocol.is_some() && random.percent(40) { random.word(&of_protocol) } else { random.word(matches) };
+        if let Some(text) = one_match(random, family, number, protocol, name) {
             let _ = write!(words, " {text}");
         }
-        let _ = random.bits();
     }
     let target = match random.below(20) {
         0..3 => "-j ACCEPT".to_owned(),
@@ -633,7 +636,12 @@ fn one_match(random: &mut Random, family: Family, number: usize, protocol: Optio
         ("addrtype", _) => format!(
             "-m addrtype {not}--{} {}",
             random.word(&["dst-type", "src-type"]),
-            random.word(&["LOCAL", "UNICAST", "LOCAL,MULTICAST", "BROADCAST"])
+            random.word(&[
+                "LOCAL",
+                "UNICAST",
+                "LOCAL,MULTICAST",
+                if family == Family::V4 { "BROADCAST" } else { "MULTICAST" }
+            ])
         ),
         ("comment", _) => "-m comment --comment \"a comment\"".to_owned(),
         ("mac", _) => format!("-m mac {not}--mac-source {}", random.word(&["SENDER", "02:00:00:00:00:01"])),
