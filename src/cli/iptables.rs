@@ -150,8 +150,29 @@ fn change(
     Err(Failure::Stale)
 }
 
-/// Puts one command into a transaction. `out` gets what `-v` prints.
+/// Puts one command into a transaction. `out` gets what `-v` prints: the rule is shown only if there is a place for it (stock shows it also
+/// when the chain of an `-A` is missing).
 pub(super) fn apply(
+    tx: &mut Transaction<'_>,
+    cx: &Context<'_>,
+    table: &[u8],
+    command: &mut Command,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let before = out.len();
+    let done = plan(tx, cx, table, command, out);
+    let no_place = match (&done, &command.kind) {
+        (Err(Failure::Usage(_)), _) => true,
+        (Err(_), kind) => !matches!(kind, CommandKind::Append { .. }),
+        _ => false,
+    };
+    if no_place {
+        out.truncate(before);
+    }
+    done
+}
+
+fn plan(
     tx: &mut Transaction<'_>,
     cx: &Context<'_>,
     table: &[u8],
