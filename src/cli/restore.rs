@@ -10,7 +10,7 @@ use super::{Streams, exit, missing_extensions};
 use crate::kernel::{Refusal, Session};
 use crate::model::builtin::builtins;
 use crate::text::lexer::{LexError, Words};
-use crate::text::{Command, CommandKind, Context, Error, parse};
+use crate::text::{Command, CommandKind, Context, Error, counter, parse, program_name};
 use crate::types::{CHAIN_NAME_MAX, Counters, Family, Names, Out};
 
 /// The options of iptables-restore(8).
@@ -120,7 +120,9 @@ fn restore(cx: &Context<'_>, options: &Options, text: &[u8], io: &mut Streams) -
             None => {
                 // A file without tables needs no kernel: programs probe with an empty one.
                 if !text.split(|b| *b == b'\n').any(|l| l.first() == Some(&b'*')) {
-                    return run.read_without_tables(text);
+                    let read = run.read_without_tables(text);
+                    io.out.bytes(run.out.as_bytes());
+                    return read;
                 }
                 let opened = session.insert(Session::open().map_err(|e| (e.into(), None))?);
                 Transaction::new(opened, cx.family, ids)
@@ -240,7 +242,7 @@ impl<'a> Run<'a> {
     }
 
     fn at_end(&self, lines: u32) -> Result<(), AtLine> {
-        if self.table.is_some() {
+        if matches!(self.table, Some((_, false))) {
             return Err((malformed(exit::OTHER, format!("COMMIT expected at line {}", lines + 1)), None));
         }
         Ok(())
@@ -293,20 +295,26 @@ impl<'a> Run<'a> {
         let Some(name) = tokens(name).next() else {
             return Err(self.invalid(number, "table name"));
         };
+        if builtins(self.cx.family, name).is_none() {
+            return Err(self.invalid(number, &format!("table name '{}'", String::from_utf8_lossy(name))));
+        }
         let passed_over = self.options.table.as_deref().is_some_and(|only| only != name);
         self.table = Some((name.to_vec(), passed_over));
         if passed_over {
             return Ok(());
         }
-        if builtins(self.cx.family, name).is_none() {
-            return Err(Failure::Version([b"table '", name, b"' does not exist"].concat()));
-        }
         if !self.options.noflush && !self.options.test {
             if self.options.verbose {
-                for builtin in builtins(self.cx.family, name).unwrap_or_default() {
-                    self.said.str("Flushing chain `");
-                    self.said.bytes(builtin.name);
-                    self.said.str("'\n");
+                let chains = tx.own_chains(name)?;
+                let builtin = builtins(self.cx.family, name).map_or(0, |chains| chains.len());
+                for (what, chains) in
+                    [("Flushing", chains.as_slice()), ("Deleting", chains.get(builtin..).unwrap_or_default())]
+                {
+                    for chain in chains {
+                        write!(self.said, "{what} chain `");
+                        self.said.bytes(chain);
+                        self.said.str("'\n");
+                    }
                 }
             }
             tx.clear_table(name)?;
@@ -350,10 +358,7 @@ impl<'a> Run<'a> {
 
     /// A `*` or `:` line that lacks a part.
     fn invalid(&self, number: u32, what: &str) -> Failure {
-        let program = match self.cx.family {
-            Family::V4 => "iptables-restore",
-            Family::V6 => "ip6tables-restore",
-        };
+        let program = program_name(self.cx);
         Error::usage(format!("{program}: line {number} {what} invalid")).into()
     }
 
@@ -385,15 +390,7 @@ impl<'a> Run<'a> {
         number: u32,
     ) -> Result<(), Failure> {
         let (line_counters, rest) = match line {
-            [b'[', ..] => {
-                let close = line.iter().position(|b| *b == b']');
-                let Some(close) = close else {
-                    return Err(Error::usage(format!("Bad line {number}: need ]\n")).into());
-                };
-                let text = line.get(..=close).unwrap_or_default();
-                let counters = bracketed(text).map(|(c, _)| c).map_err_usage(text)?;
-                (Some(counters), line.get(close + 1..).unwrap_or_default())
-            }
+            [b'[', inner @ ..] => self.line_counters(inner, number)?,
             _ => (None, line),
         };
         self.words.split(rest).map_err(|e| {
@@ -410,7 +407,7 @@ impl<'a> Run<'a> {
             self.warnings.byte(b'\n');
         }
         let mut command = parsed?;
-        if let Some(counters) = line_counters.filter(|_| self.options.counters) {
+        if let Some(counters) = line_counters {
             command.rule.counters = counters;
             command.has_counters = true;
         }
@@ -426,6 +423,26 @@ impl<'a> Run<'a> {
             return self.note(done, number);
         }
         Ok(())
+    }
+
+    /// `packets:bytes]` at the head of a rule's line, read only with `-c`, and what stands behind it.
+    fn line_counters<'l>(&self, inner: &'l [u8], number: u32) -> Result<(Option<Counters>, &'l [u8]), Failure> {
+        let parts = inner.iter().position(|b| *b == b']').and_then(|close| {
+            let colon = inner.get(..close)?.iter().position(|b| *b == b':')?;
+            Some((inner.get(..colon)?, inner.get(colon + 1..close)?, inner.get(close + 1..)?))
+        });
+        let Some((packets, bytes, rest)) = parts else {
+            return Err(Error::usage(format!("Bad line {number}: need ]")).into());
+        };
+        if !self.options.counters {
+            return Ok((None, rest));
+        }
+        let not_numeric = |what: &str| Error::usage(format!("-c {what} counter not numeric"));
+        let counters = Counters {
+            packets: counter(packets).ok_or_else(|| not_numeric("packet"))?,
+            bytes: counter(bytes).ok_or_else(|| not_numeric("byte"))?,
+        };
+        Ok((Some(counters), rest))
     }
 
     fn execute(&mut self, tx: &mut Transaction<'_>, table: &[u8], command: &mut Command) -> Result<(), Failure> {
@@ -473,16 +490,6 @@ fn tokens(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|b| matches!(b, b' ' | b'\t' | b'\n')).filter(|t| !t.is_empty())
 }
 
-/// `[packets:bytes]` at the head of a text, and what stands behind it.
-fn bracketed(text: &[u8]) -> Option<(Counters, &[u8])> {
-    let inner = text.strip_prefix(b"[")?;
-    let close = inner.iter().position(|b| *b == b']')?;
-    let colon = inner.iter().position(|b| *b == b':')?;
-    let decimal = |bytes: Option<&[u8]>| std::str::from_utf8(bytes?).ok()?.parse::<u64>().ok();
-    let counters = Counters { packets: decimal(inner.get(..colon))?, bytes: decimal(inner.get(colon + 1..close))? };
-    Some((counters, inner.get(close + 1..)?))
-}
-
 /// The counters of a `:` line, as sscanf(3) with `[%llu:%llu]` sees them: what stands behind the second number is not looked at.
 fn policy_counters(text: &[u8]) -> Option<Counters> {
     let number = |text: &[u8]| -> Option<(u64, usize)> {
@@ -493,22 +500,6 @@ fn policy_counters(text: &[u8]) -> Option<Counters> {
     let (packets, length) = number(inner)?;
     let (bytes, _) = number(inner.get(length..)?.strip_prefix(b":")?)?;
     Some(Counters { packets, bytes })
-}
-
-trait OrUsage<T> {
-    fn map_err_usage(self, text: &[u8]) -> Result<T, Error>;
-}
-
-impl<T> OrUsage<T> for Option<T> {
-    /// Says which of the two counters is not a number.
-    fn map_err_usage(self, text: &[u8]) -> Result<T, Error> {
-        self.ok_or_else(|| {
-            let colon = text.iter().position(|b| *b == b':');
-            let packets = text.get(1..colon.unwrap_or(text.len())).unwrap_or_default();
-            let numeric = !packets.is_empty() && packets.iter().all(u8::is_ascii_digit);
-            Error::usage(format!("-c {} counter not numeric", if numeric { "byte" } else { "packet" }))
-        })
-    }
 }
 
 /// The long options, with their letters and whether they take a value.

@@ -484,6 +484,12 @@ impl<'s> Transaction<'s> {
             return Ok(());
         }
         self.pin()?;
+        // A second `*table` of one file begins anew as well.
+        if self.view.table(table).cleared && self.view.table(table).exists == Some(true) {
+            self.batch.delete_table(table);
+            self.view.table(table).clear();
+            return Ok(());
+        }
         let (family, session) = (self.family, &mut *self.session);
         let Some(kernel) = session.table(family, table)? else {
             self.view.table(table).clear();

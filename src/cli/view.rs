@@ -21,6 +21,8 @@ pub struct TableView {
     /// Whether `chains` holds every chain of the table.
     pub complete: bool,
     chains: BTreeMap<Vec<u8>, Option<ChainView>>,
+    /// Whether all that is in it now is from this batch.
+    pub cleared: bool,
 }
 
 /// One chain that exists.
@@ -189,7 +191,7 @@ impl TableView {
 
     /// Notes that the whole table is gone.
     pub fn clear(&mut self) {
-        *self = Self { exists: Some(false), complete: true, chains: BTreeMap::new() };
+        *self = Self { exists: Some(false), complete: true, cleared: true, chains: BTreeMap::new() };
     }
 }
 

@@ -153,6 +153,8 @@ struct Parser<'a, 'w> {
     wait: bool,
     wait_interval: bool,
     late: Option<Error>,
+    /// A lone `--` was read.
+    ended: bool,
 }
 
 impl<'a, 'w> Parser<'a, 'w> {
@@ -176,11 +178,12 @@ impl<'a, 'w> Parser<'a, 'w> {
             wait: false,
             wait_interval: false,
             late: None,
+            ended: false,
         }
     }
 
     fn run(mut self) -> Result<Command, Error> {
-        while let Some(token) = self.getopt.next(&self.specs) {
+        while let Some(token) = if self.ended { None } else { self.getopt.next(&self.specs) } {
             let word = self.getopt.word();
             let ended = self.token(token).map_err(|e| e.at(word))?;
             if let Some(kind) = ended {
@@ -201,10 +204,7 @@ impl<'a, 'w> Parser<'a, 'w> {
                 return Ok(None);
             }
             Token::Word(word) => return Err(self.explain_word(Error::bad_argument(word), word)),
-            Token::End if self.getopt.has_more() => {
-                return Err(Error::usage("unknown arguments found on commandline"));
-            }
-            Token::End => {}
+            Token::End => self.ended = true,
             Token::NoValue(word) => {
                 return Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat()));
             }
@@ -309,7 +309,8 @@ impl<'a, 'w> Parser<'a, 'w> {
                     return Err(Error::usage("unexpected ! flag before --table"));
                 }
                 if self.cx.restore {
-                    return Err(Error::usage("The -t option cannot be used in iptables-restore.\n"));
+                    let text = format!("The -t option cannot be used in {}.\n", program_name(self.cx));
+                    return Err(Error::usage(text));
                 }
                 self.table = Some(value.to_vec());
             }
@@ -458,16 +459,16 @@ impl<'a, 'w> Parser<'a, 'w> {
     }
 
     fn counters(&mut self, value: &'a [u8]) -> Result<(), Error> {
-        let (packets, bytes) = match value.iter().position(|b| *b == b',') {
-            Some(at) => (value.get(..at).unwrap_or_default(), value.get(at + 1..)),
+        // A comma at the very beginning is not taken for the one between the two.
+        let (packets, bytes) = match value.iter().skip(1).position(|b| *b == b',') {
+            Some(at) => (value.get(..=at).unwrap_or_default(), value.get(at + 2..)),
             None => (value, self.getopt.plain_word()),
         };
         let Some(bytes) = bytes else { return Err(Error::usage("-c requires packet and byte counter")) };
-        let decimal = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|s| s.parse::<u64>().ok());
         let not_numeric = |what: &str| Error::usage(format!("-c {what} counter not numeric"));
         self.rule.counters = Counters {
-            packets: decimal(packets).ok_or_else(|| not_numeric("packet"))?,
-            bytes: decimal(bytes).ok_or_else(|| not_numeric("byte"))?,
+            packets: counter(packets).ok_or_else(|| not_numeric("packet"))?,
+            bytes: counter(bytes).ok_or_else(|| not_numeric("byte"))?,
         };
         Ok(())
     }
@@ -546,6 +547,9 @@ impl<'a, 'w> Parser<'a, 'w> {
             return Err(Error::usage("--wait-interval only makes sense with --wait\n"));
         }
         self.finish_extensions()?;
+        if self.getopt.has_more() {
+            return Err(Error::usage("unknown arguments found on commandline"));
+        }
         let Some((letter, kind)) = self.kind.take() else { return Err(Error::usage("no command specified")) };
         if self.negate {
             let last = self.args.len().saturating_sub(1);
@@ -746,13 +750,29 @@ fn check_target_name(name: &[u8]) -> Result<(), Error> {
 }
 
 /// The program's usual name.
-fn program_name(cx: &Context<'_>) -> &'static str {
+pub(crate) fn program_name(cx: &Context<'_>) -> &'static str {
     match (cx.family, cx.restore) {
         (Family::V4, false) => "iptables",
         (Family::V6, false) => "ip6tables",
         (Family::V4, true) => "iptables-restore",
         (Family::V6, true) => "ip6tables-restore",
     }
+}
+
+/// A counter as sscanf(3) with `%llu` reads it: blanks and a sign before it, anything behind it, and no overflow.
+pub(crate) fn counter(text: &[u8]) -> Option<u64> {
+    let text = text.trim_ascii_start();
+    let (digits, negative) = match text {
+        [b'-', digits @ ..] => (digits, true),
+        [b'+', digits @ ..] => (digits, false),
+        _ => (text, false),
+    };
+    let mut value = None;
+    for digit in digits.iter().take_while(|b| b.is_ascii_digit()) {
+        let so_far: u64 = value.unwrap_or(0);
+        value = Some(so_far.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    }
+    value.map(|v| if negative && v != u64::MAX { v.wrapping_neg() } else { v })
 }
 
 /// As sscanf(3) with `%u` sees it: what follows the first digits is not looked at.

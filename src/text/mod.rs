@@ -11,5 +11,6 @@ pub mod list;
 mod rule;
 
 pub use command::{Command, CommandKind, Context, parse};
+pub(crate) use command::{counter, program_name};
 pub use error::Error;
 pub use rule::RuleSpec;
