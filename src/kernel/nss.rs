@@ -14,12 +14,12 @@ use std::process::{Command, Stdio};
 
 /// The id of a user.
 pub(super) fn uid(name: &str) -> Option<u32> {
-    if cfg!(static_glibc) { account("passwd", name)?.id } else { Some(User::from_name(name).ok()??.uid.as_raw()) }
+    if cfg!(static_glibc) { named("passwd", name)?.id } else { Some(User::from_name(name).ok()??.uid.as_raw()) }
 }
 
 /// The id of a group.
 pub(super) fn gid(name: &str) -> Option<u32> {
-    if cfg!(static_glibc) { account("group", name)?.id } else { Some(Group::from_name(name).ok()??.gid.as_raw()) }
+    if cfg!(static_glibc) { named("group", name)?.id } else { Some(Group::from_name(name).ok()??.gid.as_raw()) }
 }
 
 /// The name of a user.
@@ -147,6 +147,11 @@ fn names_plug_ins(conf: &[u8], database: &str) -> bool {
 struct Account {
     name: Vec<u8>,
     id: Option<u32>,
+}
+
+/// The account of a name, which may look like a number.
+fn named(database: &str, name: &str) -> Option<Account> {
+    account(database, name).filter(|found| found.name == name.as_bytes())
 }
 
 /// The account of a name or, if the key is a number, an id.

@@ -378,6 +378,9 @@ impl<'a, 'w> Parser<'a, 'w> {
 
     fn rule_option(&mut self, letter: u8, value: &'a [u8]) -> Result<(), Error> {
         let word = self.getopt.word();
+        if matches!(letter, b'i' | b'o') && value.is_empty() {
+            return Err(Error::usage("Empty interface is likely to be undesired"));
+        }
         self.once(
             if letter == b'g' { b'j' } else { letter },
             matches!(letter, b's' | b'd' | b'p' | b'i' | b'o' | b'f'),
@@ -427,9 +430,6 @@ impl<'a, 'w> Parser<'a, 'w> {
     }
 
     fn interface(&mut self, name: &'a [u8]) -> Result<IfacePattern, Error> {
-        if name.is_empty() {
-            return Err(Error::usage("Empty interface is likely to be undesired"));
-        }
         let too_long = || {
             let text = [b"interface name `", name, b"' must be shorter than IFNAMSIZ (15)"].concat();
             Error::usage(text)

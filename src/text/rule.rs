@@ -75,10 +75,14 @@ pub fn networks(text: &[u8], family: Family, names: &dyn Names) -> Result<Vec<Ne
             None => prefix_mask(family, family.addr_bits()),
             Some(m) => base::mask(m, family).ok_or_else(|| usage_bytes("invalid mask `", m, "' specified"))?,
         };
-        for addr in addresses(name, family, names)? {
-            if let Some(net) = Network::new(addr, mask)
-                && (slash.is_none() || !all.contains(&net))
-            {
+        // Of a mask of nothing, stock does not look at what stands before it.
+        let nothing = family.unspecified();
+        let found = if mask == nothing { vec![nothing] } else { addresses(name, family, names)? };
+        // The addresses of one name may be one network.
+        let from = all.len();
+        for net in found.into_iter().filter_map(|addr| Network::new(addr, mask)) {
+            let known = all.get(from..).is_some_and(|item| item.contains(&net));
+            if slash.is_none() || !known {
                 all.push(net);
             }
         }
