@@ -158,3 +158,26 @@ impl MatchExt for Physdev {
         Tri::Unknown
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{mask, port};
+    use crate::ext::matches::testing::{error, read};
+    use crate::types::Family;
+
+    #[test]
+    fn options_in_stocks_order() {
+        let line = "physdev ! --physdev-is-bridged --physdev-out veth+ ! --physdev-in eth0 --physdev-is-in";
+        let read = read(Family::V4, None, line).unwrap();
+        let text = " --physdev-is-in ! --physdev-in eth0 --physdev-out veth+ ! --physdev-is-bridged";
+        assert_eq!(read.save(), text);
+        assert_eq!(read.list(true), format!(" PHYSDEV match{text}"));
+        assert_eq!(error(Family::V4, None, "physdev"), "PHYSDEV: no physdev option specified");
+    }
+
+    #[test]
+    fn masks_cover_what_is_compared() {
+        let ones = |name: &[u8]| mask(&port(name).unwrap()).iter().filter(|b| **b == 0xff).count();
+        assert_eq!((ones(b"eth0"), ones(b"eth+"), ones(b"+"), ones(b"")), (5, 3, 0, 0));
+    }
+}

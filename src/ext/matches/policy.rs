@@ -154,7 +154,8 @@ impl Extension for Policy {
             }
             self.elements.clear();
         }
-        if self.flags & MATCH_STRICT != 0 && self.elements.is_empty() {
+        // One element, though it asks for nothing, stands for "IPsec at all".
+        if self.flags & MATCH_NONE == 0 && self.elements.is_empty() {
             self.elements.push(Element::default());
         }
         for (i, element) in self.elements.iter().enumerate() {
@@ -373,5 +374,34 @@ fn end(given: &Given<'_>, cx: &ParseCx<'_>) -> Result<End, UsageError> {
 impl MatchExt for Policy {
     fn eval(&self, _: &Packet, _: &mut Env<'_>) -> Tri {
         Tri::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ext::matches::testing::{TCP, error, read};
+    use crate::types::Family;
+
+    #[test]
+    fn options_in_the_kernels_order() {
+        let text = "policy --dir in --pol ipsec --strict --spi 2 --reqid 1 --tunnel-src 192.0.2.1/24 --mode tunnel --proto esp --next ! --reqid 5";
+        let read = read(Family::V4, TCP, text).unwrap();
+        assert_eq!(
+            read.save(),
+            " --dir in --pol ipsec --strict --reqid 1 --spi 0x2 --proto esp --mode tunnel --tunnel-src 192.0.2.1/24 --next ! --reqid 5"
+        );
+        assert_eq!(
+            read.list(true),
+            " policy match dir in pol ipsec strict [0] reqid 1 spi 0x2 proto 50 mode tunnel tunnel-src 192.0.2.1/24 [1] ! reqid 5"
+        );
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let says = |text: &str| error(Family::V4, TCP, text);
+        assert_eq!(says("policy --pol ipsec"), "policy match: neither --dir in nor --dir out specified");
+        assert_eq!(says("policy --dir in --pol none --strict"), "policy match: policy none but --strict given");
+        assert!(says("policy --dir in --pol ipsec --strict").starts_with("policy match: empty policy element 0."));
+        assert_eq!(says("policy --dir in --reqid 1 --reqid 2"), "policy match: double --reqid option");
     }
 }

@@ -85,3 +85,17 @@ impl MatchExt for RpFilter {
         Tri::Unknown
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ext::matches::testing::{error, read};
+    use crate::types::Family;
+
+    #[test]
+    fn words_in_the_order_of_the_bits() {
+        let read = read(Family::V6, None, "rpfilter --invert --loose").unwrap();
+        assert_eq!(read.save(), " --loose --invert");
+        assert_eq!(read.list(true), " rpfilter loose invert");
+        assert!(error(Family::V6, None, "rpfilter --loose --loose").contains("can only be used once"));
+    }
+}

@@ -355,3 +355,46 @@ impl MatchExt for Sctp {
         Tri::from(ports(self.src, 0) && ports(self.dst, 2) && chunks)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::matches::testing::{error, read};
+
+    const SCTP: Option<(u8, bool)> = Some((PROTOCOL, false));
+
+    #[test]
+    fn chunks_are_printed_by_number() {
+        let read = read(Family::V4, SCTP, "sctp ! --sport 7 --dport 1:5 --chunk-types all INIT,DATA:BeU").unwrap();
+        assert_eq!(read.save(), " ! --sport 7 --dport 1:5 --chunk-types all DATA:UBe,INIT");
+        assert_eq!(read.list(true), " sctp spt:!7 dpts:1:5 all 0x0000:UBe,0x0001");
+        assert_eq!(error(Family::V4, SCTP, "sctp --chunk-types any INIT:B"), "Invalid flags for chunk type 1");
+        assert_eq!(error(Family::V4, SCTP, "sctp --sport 1 --sport 2"), "Only one `--source-port' allowed");
+    }
+
+    /// A common header and two chunks: DATA with the flags B and E, SACK.
+    fn packet() -> Vec<u8> {
+        let mut bytes = vec![0; 12];
+        bytes.extend([0, 3, 0, 6, 1, 2, 0, 0]);
+        bytes.extend([3, 0, 0, 4]);
+        bytes
+    }
+
+    #[test]
+    fn chunks_any_all_only() {
+        let chunks = |how, list: &[(u8, Option<(u8, u8)>)]| {
+            let mut c = Chunks { invert: false, how, map: [0; 8], flags: Vec::new() };
+            for (number, flags) in list {
+                c.map[usize::from(number / 32)] |= 1 << (number % 32);
+                c.flags.extend(flags.map(|(set, mask)| [*number, set, mask]));
+            }
+            c.eval(&packet())
+        };
+        assert_eq!(chunks(1, &[(3, None), (9, None)]), Some(true));
+        assert_eq!(chunks(1, &[(0, Some((0, 1)))]), Some(false));
+        assert_eq!(chunks(2, &[(0, Some((3, 3))), (3, None)]), Some(true));
+        assert_eq!(chunks(2, &[(0, None), (9, None)]), Some(false));
+        assert_eq!(chunks(4, &[(0, None)]), Some(false));
+        assert_eq!(chunks(4, &[(0, None), (3, None), (9, None)]), Some(true));
+    }
+}

@@ -95,3 +95,17 @@ impl TargetExt for TcpMss {
         Effect::Continue
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ext::targets::testing::{TCP, error, row};
+    use crate::types::Family;
+
+    #[test]
+    fn values_and_clamp() {
+        row(Family::V4, TCP, "TCPMSS --set-mss 1400", " --set-mss 1400", " TCPMSS set 1400", "7805000000000000");
+        let clamp = "TCPMSS --set-mss 1400 --clamp-mss-to-pmtu";
+        row(Family::V6, TCP, clamp, " --clamp-mss-to-pmtu", " TCPMSS clamp to PMTU", "ffff000000000000");
+        error(Family::V4, TCP, "TCPMSS", "TCPMSS target: At least one parameter is required");
+    }
+}
