@@ -9,7 +9,7 @@ use super::transaction::Transaction;
 use super::{Streams, exit, missing_extensions};
 use crate::kernel::{Refusal, Session};
 use crate::model::builtin::builtins;
-use crate::text::lexer::{LexError, Words};
+use crate::text::lexer::{LexError, Words, lines};
 use crate::text::{Command, CommandKind, Context, Error, counter, parse, program_name};
 use crate::types::{CHAIN_NAME_MAX, Counters, Family, Names, Out};
 
@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
 
     fn read(&mut self, tx: &mut Transaction<'_>, text: &[u8]) -> Result<(), AtLine> {
         let mut number = 0;
-        for line in text.split_inclusive(|b| *b == b'\n') {
+        for line in lines(text) {
             number += 1;
             tx.batch.set_line(number);
             self.line(tx, line, number).map_err(|e| (e, Some(number)))?;
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
     /// A file in which no table begins: blank lines and comments are all that it may have.
     fn read_without_tables(&mut self, text: &[u8]) -> Result<(), AtLine> {
         let mut number = 0;
-        for line in text.split_inclusive(|b| *b == b'\n') {
+        for line in lines(text) {
             number += 1;
             if !self.is_comment(line) {
                 return Err((malformed(exit::OTHER, format!("line {number} failed")), None));

@@ -1,6 +1,11 @@
 //! The words of a line of the save format, as iptables-restore splits them (fact sheet 4.3): blanks and tabs separate, double quotes hold
 //! together, a backslash inside quotes takes the next byte as it is.
 
+/// The lines of a save file, each with its newline. A NUL ends a line as it ends a string in C: what stands behind it is passed over, as by stock.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|b| *b == b'\n').map(|line| line.split(|b| *b == 0).next().unwrap_or_default())
+}
+
 /// Splits a line into words; `words` is cleared first and gets `(start, end)` ranges of `bytes`, where the unquoted text is put.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
@@ -90,6 +95,12 @@ mod tests {
         let mut w = Words::default();
         w.split(line.as_bytes()).unwrap();
         w.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect()
+    }
+
+    #[test]
+    fn a_nul_ends_a_line() {
+        let found: Vec<_> = lines(b"a\nb\0c\n\n\0d\ne").collect();
+        assert_eq!(found, [&b"a\n"[..], b"b", b"\n", b"", b"e"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! same rule after the kernel. The input is the text of a file; the first byte is for the family.
 
 use super::{Cursor, FewNames, bodies_of, check_command, print_all};
-use oxtables::text::lexer::Words;
+use oxtables::text::lexer::{Words, lines};
 use oxtables::text::{Context, parse};
 
 /// Runs the body.
@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) {
     let family = if input.byte() == b'6' { oxtables::types::Family::V6 } else { oxtables::types::Family::V4 };
     let cx = Context { family, names: &FewNames, restore: true, table: b"filter" };
     let mut words = Words::default();
-    for line in input.0.split_inclusive(|b| *b == b'\n').take(64) {
+    for line in lines(input.0).take(64) {
         if matches!(line.first(), Some(b'#' | b'*' | b':' | b'\n')) || words.split(line).is_err() {
             continue;
         }
