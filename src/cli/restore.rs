@@ -250,7 +250,7 @@ impl<'a> Run<'a> {
 
     fn is_comment(&mut self, line: &[u8]) -> bool {
         match line.first() {
-            None | Some(b'\n') => true,
+            Some(b'\n') => true,
             Some(b'#') => {
                 if self.options.verbose {
                     self.out.bytes(line);
