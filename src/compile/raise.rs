@@ -55,7 +55,7 @@ impl Raiser {
         if let Some(comment) = userdata.and_then(comment_of) {
             rule.comment(comment);
         }
-        let exact = rule.exact && rule.protocol_fits();
+        let exact = rule.exact && rule.protocol_fits() && rule.is_sayable();
         let Raising { body, counters, .. } = rule;
         if exact { Raised::Rule(body, counters) } else { Raised::Opaque(counters) }
     }
@@ -150,6 +150,15 @@ impl Raising<'_> {
             Verdict::Jump(_) | Verdict::Goto(_) | Verdict::Other(_) => return false,
         };
         true
+    }
+
+    fn is_sayable(&self) -> bool {
+        let protocol = self.body.base.protocol;
+        let target = match &self.body.action {
+            Action::Target(target) => target.sayable(protocol),
+            _ => true,
+        };
+        target && self.body.matches.iter().all(|m| m.sayable(protocol))
     }
 
     /// The kernel knows for itself for which protocol an xt match was made (`NFTA_RULE_COMPAT`, which it does not show); a rule that does
@@ -309,8 +318,9 @@ mod tests {
     fn a_chain_must_be_sayable() {
         let jump = |chain: &'static [u8]| read(None, |x| x.verdict(Verdict::Jump(chain)));
         assert_eq!(jump(b"user"), " -c 0 0 -j user");
-        assert_eq!(jump(b"LOG"), " -c 0 0 -j LOG");
-        for chain in [&b""[..], b"a b", b"ACCEPT", b"QUEUE", b"-x", b"!", b"a\nb"] {
+        assert_eq!(jump(b"a\"b"), " -c 0 0 -j \"a\\\"b\"");
+        // `-j LOG` is the target; nft can make a chain of that name.
+        for chain in [&b""[..], b"a b", b"ACCEPT", b"QUEUE", b"LOG", b"a\nb", &[b'x'; 29]] {
             assert_eq!(jump(chain), "opaque");
         }
     }

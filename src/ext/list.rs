@@ -104,6 +104,13 @@ macro_rules! extensions {
                 }
             }
 
+            /// Whether its save form is taken in a rule with this `-p`.
+            pub fn sayable(&self, protocol: Option<(u8, bool)>) -> bool {
+                match self {
+                    $(Self::$variant(ext) => ext.sayable(protocol),)*
+                }
+            }
+
             /// Clears the bytes of a dumped struct of its kind that mean nothing.
             pub fn scrub(&self, info: &mut [u8]) {
                 match self {

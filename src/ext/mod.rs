@@ -152,6 +152,12 @@ pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
     /// Whoever calls compares [`Extension::blob`] of the result with the bytes, so that bits left unread are noticed.
     fn decode(info: &[u8], family: Family) -> Option<Self>;
 
+    /// Whether its save form is taken in a rule with this `-p` (the number, and whether `!` stands before it): a rule that another program
+    /// wrote and that could not be loaded again is not one that iptables can say.
+    fn sayable(&self, _protocol: Option<(u8, bool)>) -> bool {
+        true
+    }
+
     /// Clears the bytes of a dumped struct that mean nothing (behind the NUL of a name, private to the kernel) before that comparison.
     fn scrub(_info: &mut [u8]) {}
 }

@@ -154,8 +154,8 @@ pub fn encoded(body: &Body, family: Family, counters: Counters) -> Option<Vec<u8
 
 /// Extensions for which stock has two structs that mean the same and are printed the same; both must be readable, and each must be
 /// written where stock writes it. `CT`: a zone for both directions, and a zone for each. `recent`: the whole of an IPv4 address as all
-/// ones in 4 bytes or in 16.
-const TWO_FORMS: [&str; 2] = ["CT", "recent"];
+/// ones in 4 bytes or in 16. `icmp`: the type `any` with or without a code, at which the kernel does not look.
+const TWO_FORMS: [&str; 3] = ["CT", "recent", "icmp"];
 
 /// Equality, but for the two forms.
 fn alike(a: &Body, b: &Body, family: Family) -> bool {

@@ -226,6 +226,12 @@ impl Extension for Recent {
         let name = info.get(NAME_AT..NAME_AT + NAME_SIZE)?;
         let name = name.get(..name.iter().position(|b| *b == 0)?)?;
         let octets = info.get(NAME_AT + NAME_SIZE + 2..)?.first_chunk()?;
+        // Neither the kernel nor the command line takes these together.
+        let lonely_reap = flags & FLAG_REAP != 0 && *seconds == [0; 4];
+        let useless_ttl = flags & FLAG_TTL != 0 && matches!(flags & !(FLAG_TTL | FLAG_REAP), 2 | 8);
+        if lonely_reap || useless_ttl {
+            return None;
+        }
         Some(Self {
             command: match flags & !(FLAG_TTL | FLAG_REAP) {
                 1 => Command::Check,

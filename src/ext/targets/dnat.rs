@@ -89,6 +89,10 @@ impl Extension for Dnat {
         self.0.blob(Layout::WithBase, family, b);
     }
 
+    fn sayable(&self, protocol: Option<(u8, bool)>) -> bool {
+        self.0.sayable(protocol)
+    }
+
     fn decode(info: &[u8], family: Family) -> Option<Self> {
         let range = NatRange::decode(info, Layout::WithBase, family, FLAGS)?;
         (range.addrs.is_some() || range.ports.is_some()).then_some(Self(range))

@@ -79,6 +79,10 @@ impl Extension for Masquerade {
         self.0.blob(Layout::Plain, family, b);
     }
 
+    fn sayable(&self, protocol: Option<(u8, bool)>) -> bool {
+        self.0.sayable(protocol)
+    }
+
     fn decode(info: &[u8], family: Family) -> Option<Self> {
         NatRange::decode(info, Layout::Plain, family, FLAGS).map(Self)
     }

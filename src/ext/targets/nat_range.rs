@@ -105,8 +105,7 @@ impl NatRange {
 
     /// Takes `port[-port[/base]]`.
     pub fn set_ports(&mut self, text: &[u8], base: Base, cx: &ParseCx<'_>) -> Result<(), UsageError> {
-        // Stock looks at the protocol as far as it has been read, whether inverted or not, and lets ICMP pass.
-        if !matches!(cx.protocol, Some((1 | 6 | 17 | 33 | 132, _))) {
+        if !has_ports(cx.protocol) {
             return Err(usage!("Need TCP, UDP, SCTP or DCCP with port specification"));
         }
         let invalid = |text| usage_bytes("Port `", text, "' not valid");
@@ -140,6 +139,11 @@ impl NatRange {
             }
             _ => Err(usage_bytes("Garbage after port range: `", rest, "'")),
         }
+    }
+
+    /// Whether it is taken in a rule with this `-p`.
+    pub fn sayable(&self, protocol: Option<(u8, bool)>) -> bool {
+        self.ports.is_none() || has_ports(protocol)
     }
 
     /// Prints addresses and ports as [`Self::set_to`] takes them.
@@ -247,6 +251,11 @@ impl NatRange {
         let addr = self.addrs.map_or(without, |(first, last)| NatAddr::Range(first, last));
         Effect::Nat(Nat { source, addr, ports: self.ports, port_base: self.base })
     }
+}
+
+/// Whether ports may be named. Stock looks at the protocol as far as it has been read, whether inverted or not, and lets ICMP pass.
+fn has_ports(protocol: Option<(u8, bool)>) -> bool {
+    matches!(protocol, Some((1 | 6 | 17 | 33 | 132, _)))
 }
 
 /// An address in full: no names, no shortened forms.

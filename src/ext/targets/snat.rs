@@ -92,6 +92,10 @@ impl Extension for Snat {
         self.0.blob(Layout::Plain, family, b);
     }
 
+    fn sayable(&self, protocol: Option<(u8, bool)>) -> bool {
+        self.0.sayable(protocol)
+    }
+
     fn decode(info: &[u8], family: Family) -> Option<Self> {
         let range = NatRange::decode(info, Layout::Plain, family, FLAGS)?;
         (range.addrs.is_some() || range.ports.is_some()).then_some(Self(range))
