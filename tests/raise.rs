@@ -105,7 +105,7 @@ fn rule(family: Family) -> impl Strategy<Value = Vec<String>> {
 fn body_of(family: Family, words: &[String]) -> Option<Body> {
     let args: Vec<&[u8]> = [&b"-A"[..], b"chain"].into_iter().chain(words.iter().map(|w| w.as_bytes())).collect();
     let cx = Context { family, names: &NoNames, restore: false, table: b"filter" };
-    let mut command = parse(&args, &cx, &mut Vec::new()).ok()?;
+    let mut command = parse(&args, &cx, &mut Vec::new()).ok().filter(|c| c.late.is_none())?;
     let mut first = None;
     let _: Result<(), ()> = command.rule.for_each(|body| {
         first.get_or_insert_with(|| body.clone());
@@ -212,6 +212,8 @@ impl Machine {
                 Expr::Payload { base, offset, len, dreg } => {
                     let bytes = match base {
                         NFT_PAYLOAD_NETWORK_HEADER => packet.bytes(),
+                        // Whether a fragment is asked for depends on the load's length.
+                        NFT_PAYLOAD_TRANSPORT_HEADER if matches!(len, 1 | 2 | 4) => packet.transport_as_loaded()?,
                         NFT_PAYLOAD_TRANSPORT_HEADER => packet.transport()?,
                         other => panic!("base {other}"),
                     };

@@ -119,9 +119,12 @@ pub fn read_text(text: &[u8], family: Family) -> Result<Vec<Body>, String> {
     Ok(bodies_of(&mut command))
 }
 
-/// The rules that a command makes.
+/// The rules that a command makes; none if it is refused in the end.
 pub fn bodies_of(command: &mut Command) -> Vec<Body> {
     let mut bodies = Vec::new();
+    if command.late.is_some() {
+        return bodies;
+    }
     let done: Result<(), std::convert::Infallible> = command.rule.for_each(|body| {
         bodies.push(body.clone());
         // A list of addresses may make very many rules; some will do.
