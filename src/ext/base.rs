@@ -296,3 +296,229 @@ fn raise_address(slot: &mut Option<(Network, bool)>, cond: &Cond, family: Family
     *slot = Network::new(ip(addr), ip(mask)).filter(|_| mask != [0; 16]).map(|net| (net, not));
     slot.is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::matches::testing::{SomeNames, expressions, show};
+    use crate::packet::build::{Icmp, Ipv4, Ipv6, Raw, Tcp};
+    use crate::types::Family::{V4, V6};
+    use crate::wire::cond::{Fold, Item};
+
+    fn net(text: &str) -> (Network, bool) {
+        let (not, text) = text.strip_prefix('!').map_or((false, text), |t| (true, t));
+        let whole = if text.contains(':') { "128" } else { "32" };
+        let (addr, bits) = text.split_once('/').unwrap_or((text, whole));
+        let addr: IpAddr = addr.parse().unwrap();
+        (Network::new(addr, mask(bits.as_bytes(), Family::of(addr)).unwrap()).unwrap(), not)
+    }
+
+    fn iface(text: &str) -> (IfacePattern, bool) {
+        let (not, text) = text.strip_prefix('!').map_or((false, text), |t| (true, t));
+        (IfacePattern::parse(text.as_bytes()).unwrap(), not)
+    }
+
+    fn src(text: &str) -> Base {
+        Base { src: Some(net(text)), ..Base::default() }
+    }
+
+    fn save(base: &Base, family: Family) -> String {
+        let mut out = Out::new();
+        base.save(&mut out, &PrintCx { family, numeric: true, names: &SomeNames, protocol: None });
+        String::from_utf8(out.into_bytes()).unwrap()
+    }
+
+    /// What expressions say; `opaque` if one of them is not generic.
+    fn read(family: Family, write: impl FnOnce(&mut ExprWriter<'_>)) -> String {
+        let (mut base, mut exact) = (Base::default(), true);
+        expressions(write, |exprs| {
+            let mut fold = Fold::new();
+            let mut take = |item: Item<'_>| exact &= matches!(item, Item::Cond(cond) if base.raise(&cond, family));
+            exprs.for_each(|expr| fold.push(expr, &mut take));
+            fold.finish(&mut take);
+        });
+        if exact { save(&base, family) } else { "opaque".into() }
+    }
+
+    /// The generic part is printed and written so, and reads back as the same text.
+    fn row(family: Family, base: &Base, text: &str, wire: &str) {
+        assert_eq!(save(base, family), text);
+        let written = expressions(|x| base.encode(family, x), |e| e.map(show).collect::<Vec<_>>().join("; "));
+        assert_eq!(written, wire, "{text}");
+        assert_eq!(read(family, |x| base.encode(family, x)), text);
+    }
+
+    #[test]
+    fn addresses_as_stock_writes_them() {
+        for (addr, text, wire) in [
+            ("1.2.3.4/32", " -s 1.2.3.4/32", "nh+12,4; == 01020304"),
+            ("1.2.3.4/24", " -s 1.2.3.0/24", "nh+12,3; == 010203"),
+            ("!1.2.3.4/8", " ! -s 1.0.0.0/8", "nh+12,1; != 01"),
+            ("1.2.3.4/25", " -s 1.2.3.0/25", "nh+12,4; & ffffff80; == 01020300"),
+            ("1.2.3.4/1", " -s 0.0.0.0/1", "nh+12,4; & 80000000; == 00000000"),
+            ("1.2.3.4/255.0.255.0", " -s 1.0.3.0/255.0.255.0", "nh+12,4; & ff00ff00; == 01000300"),
+            ("!1.2.3.4/0.0.0.255", " ! -s 0.0.0.4/0.0.0.255", "nh+12,4; & 000000ff; != 00000004"),
+        ] {
+            row(V4, &src(addr), text, wire);
+        }
+        let zeros = "0".repeat(24);
+        for (addr, text, wire) in [
+            ("2001:db8::1/128", " -s 2001:db8::1/128", format!("nh+8,16; == 20010db8{}1", &zeros[1..])),
+            ("2001:db8::/32", " -s 2001:db8::/32", "nh+8,4; == 20010db8".into()),
+            (
+                "!2001:db8::/33",
+                " ! -s 2001:db8::/33",
+                format!("nh+8,16; & ffffffff8{}; != 20010db8{zeros}", &zeros[1..]),
+            ),
+        ] {
+            row(V6, &src(addr), text, &wire);
+        }
+        let both = Base { src: Some(net("1.1.1.1")), dst: Some(net("!2.0.0.0/8")), ..Base::default() };
+        row(V4, &both, " -s 1.1.1.1/32 ! -d 2.0.0.0/8", "nh+12,4; == 01010101; nh+16,1; != 02");
+    }
+
+    #[test]
+    fn the_rest_and_the_order_in_which_stock_writes() {
+        let all = Base {
+            src: Some(net("1.1.1.1")),
+            dst: Some(net("2.2.2.2")),
+            iif: Some(iface("eth0")),
+            oif: Some(iface("!wlan+")),
+            protocol: Some((17, true)),
+            fragment: Some(false),
+        };
+        row(
+            V4,
+            &all,
+            " -s 1.1.1.1/32 -d 2.2.2.2/32 -i eth0 ! -o wlan+ ! -p udp -f",
+            "meta 6; == 6574683000; meta 7; != 776c616e; meta 16; != 11; nh+12,4; == 01010101; nh+16,4; == 02020202; \
+             nh+6,2; & 1fff; != 0000",
+        );
+        let one = |name: &str| Base { iif: Some(iface(name)), ..Base::default() };
+        row(V6, &one("abcdefghijklmno"), " -i abcdefghijklmno", "meta 6; == 6162636465666768696a6b6c6d6e6f00");
+        row(V6, &one("eth++"), " -i eth++", "meta 6; == 6574682b");
+        row(V6, &one("+"), "", "meta 6");
+        row(V6, &one("!+"), " ! -i +", "meta 6; == 494e56414c2f4400");
+        row(V4, &Base { fragment: Some(true), ..Base::default() }, " ! -f", "nh+6,2; & 1fff; == 0000");
+        for (protocol, name) in
+            [(1, "icmp"), (58, "ipv6-icmp"), (135, "mobility-header"), (136, "udplite"), (253, "253")]
+        {
+            let base = Base { protocol: Some((protocol, false)), ..Base::default() };
+            row(V4, &base, &format!(" -p {name}"), &format!("meta 16; == {protocol:02x}"));
+        }
+    }
+
+    /// Fact sheet 2.8: forms of nft and of other versions of stock.
+    #[test]
+    fn other_forms_that_say_the_same() {
+        let nh = |x: &mut ExprWriter<'_>, offset, len| x.payload(NFT_PAYLOAD_NETWORK_HEADER, offset, len);
+        let protocol = |x: &mut ExprWriter<'_>| (nh(x, 9, 1), x.cmp_eq(true, &[6])).1;
+        assert_eq!(read(V4, protocol), " ! -p tcp");
+        assert_eq!(read(V6, protocol), "opaque");
+        let twice = |other: u8| {
+            read(V4, |x| {
+                nh(x, 9, 1);
+                x.cmp_eq(false, &[6]);
+                x.meta(NFT_META_L4PROTO);
+                x.cmp_eq(false, &[other]);
+            })
+        };
+        assert_eq!((twice(6).as_str(), twice(17).as_str()), (" -p tcp", "opaque"));
+        let masked = |mask: [u8; 4]| {
+            read(V4, |x| {
+                nh(x, 16, 4);
+                x.mask(&mask);
+                x.cmp_eq(false, &[10, 0, 0, 0]);
+            })
+        };
+        assert_eq!(masked([255, 255, 255, 0]), " -d 10.0.0.0/24");
+        assert_eq!(masked([255; 4]), " -d 10.0.0.0/32");
+        assert_eq!(masked([1, 255, 255, 0]), "opaque", "a value outside its mask");
+        let pair = |x: &mut ExprWriter<'_>| (nh(x, 12, 8), x.cmp_eq(false, &[1, 1, 1, 1, 2, 2, 2, 2])).1;
+        assert_eq!(read(V4, pair), " -s 1.1.1.1/32 -d 2.2.2.2/32");
+        let not_pair = |x: &mut ExprWriter<'_>| (nh(x, 12, 8), x.cmp_eq(true, &[1, 1, 1, 1, 2, 2, 2, 2])).1;
+        assert_eq!(read(V4, not_pair), "opaque");
+        let range = |x: &mut ExprWriter<'_>| (nh(x, 12, 4), x.range(false, &[1, 1, 1, 1], &[1, 1, 1, 9])).1;
+        assert_eq!(read(V4, range), "opaque");
+        let two = |x: &mut ExprWriter<'_>| {
+            (nh(x, 12, 4), x.cmp_eq(true, &[1, 1, 1, 1]), nh(x, 12, 4), x.cmp_eq(true, &[1, 1, 1, 2])).3;
+        };
+        assert_eq!(read(V4, two), "opaque");
+        let fragment = |x: &mut ExprWriter<'_>| (nh(x, 6, 2), x.mask(&[0x1f, 0xff]), x.cmp(NFT_CMP_GT, &[0, 0])).2;
+        assert_eq!(read(V4, fragment), " -f");
+        let dont = |x: &mut ExprWriter<'_>| (nh(x, 6, 2), x.mask(&[0x40, 0]), x.cmp_eq(true, &[0, 0])).2;
+        assert_eq!(read(V4, dont), "opaque");
+    }
+
+    #[test]
+    fn interface_names_in_other_forms() {
+        let name = |bytes: &[u8]| {
+            read(V4, |x| {
+                x.meta(NFT_META_OIFNAME);
+                x.cmp_eq(false, bytes);
+            })
+        };
+        assert_eq!(name(b"eth0\0\0\0\0\0\0\0\0\0\0\0\0"), " -o eth0");
+        assert_eq!(name(b"eth"), " -o eth+");
+        assert_eq!(name(b"eth0\0x"), "opaque", "bytes behind the NUL");
+        assert_eq!(name(b"\0"), "opaque", "no interface");
+        assert_eq!(name(b"eth+\0"), "opaque", "a name that would be read as a prefix");
+        assert_eq!(name(b"a\nb\0"), "opaque");
+        assert_eq!(name(b"abcdefghijklmno"), "opaque", "too long with its plus");
+        let index = |x: &mut ExprWriter<'_>| (x.meta(NFT_META_IIF), x.cmp_eq(false, &1u32.to_ne_bytes())).1;
+        assert_eq!(read(V4, index), "opaque");
+        let protocol_0 = |x: &mut ExprWriter<'_>| (x.meta(NFT_META_L4PROTO), x.cmp_eq(false, &[0])).1;
+        assert_eq!(read(V4, protocol_0), "opaque");
+    }
+
+    #[test]
+    fn masks() {
+        let v4 = |s: &str| mask(s.as_bytes(), V4).map(|m| m.to_string()).unwrap_or_default();
+        for (text, expected) in [
+            ("24", "255.255.255.0"),
+            (" +0x18", "255.255.255.0"),
+            ("0", "0.0.0.0"),
+            ("255.255.0x0.0", "255.255.0.0"),
+            ("0.0.0.255", "0.0.0.255"),
+            ("33", ""),
+            ("-1", ""),
+            ("", ""),
+            ("255.255", ""),
+            ("255.255.255.0.0", ""),
+        ] {
+            assert_eq!(v4(text), expected, "{text:?}");
+        }
+        assert_eq!(mask(b"129", V6), None);
+        assert_eq!(mask(b"ffff::", V6), "ffff::".parse().ok());
+    }
+
+    #[test]
+    fn packets() {
+        let mut packet = Ipv4 { src: [10, 0, 0, 1].into(), ..Ipv4::default() } / Tcp::default();
+        packet.meta.iif = b"eth0".to_vec();
+        let tcp = |not| Base { protocol: Some((6, not)), ..Base::default() };
+        let input = |name: &str| Base { iif: Some(iface(name)), ..Base::default() };
+        let output = |name: &str| Base { oif: Some(iface(name)), ..Base::default() };
+        for (base, expected) in [
+            (Base::default(), true),
+            (src("10.0.0.0/8"), true),
+            (src("!10.0.0.0/8"), false),
+            (src("10.0.0.2/255.0.0.255"), false),
+            (tcp(false), true),
+            (tcp(true), false),
+            (input("eth+"), true),
+            (input("!eth0"), false),
+            (output("!eth0"), true),
+            (output("+"), true),
+            (output("!+"), false),
+            (Base { fragment: Some(true), ..Base::default() }, true),
+            (Base { fragment: Some(false), ..Base::default() }, false),
+        ] {
+            assert_eq!(base.eval(&packet), Tri::from(expected), "{}", save(&base, V4));
+        }
+        let tail = Ipv4 { fragment_offset: 16, ..Ipv4::default() } / Raw { protocol: 6, payload: vec![0; 9] };
+        assert_eq!(Base { fragment: Some(false), ..tcp(false) }.eval(&tail), Tri::True);
+        let icmp = Ipv6::default() / Icmp::default();
+        assert_eq!(tcp(true).eval(&icmp), Tri::True);
+    }
+}
