@@ -93,7 +93,7 @@ impl Raising<'_> {
                     self.condition(item)
                 }
             }
-            Item::MetaSet { .. } => Target::raise(item, &mut self.body),
+            Item::MetaSet { .. } => Target::raise(item, self.family, &mut self.body),
             Item::Expr(Expr::Verdict(verdict)) => self.verdict(verdict),
             Item::Expr(Expr::Match { name, revision, info }) => self.xt_match(name, *revision, info),
             Item::Expr(Expr::Target { name, revision, info }) => self.xt_target(name, *revision, info),
@@ -105,17 +105,17 @@ impl Raising<'_> {
     /// A condition of a match; it may complete the match before it, but not one that stands before a side effect.
     fn condition(&mut self, item: &Item<'_>) -> bool {
         let before = self.body.matches.len();
-        let claimed = Match::raise(item, &mut self.body);
+        let claimed = Match::raise(item, self.family, &mut self.body);
         let completed = claimed && self.body.matches.len() == before;
         claimed && !(completed && self.barrier.is_some_and(|b| before <= b))
     }
 
     fn native(&mut self, item: &Item<'_>) -> bool {
-        if Match::raise(item, &mut self.body) {
+        if Match::raise(item, self.family, &mut self.body) {
             self.barrier = Some(self.body.matches.len());
             return true;
         }
-        Target::raise(item, &mut self.body)
+        Target::raise(item, self.family, &mut self.body)
     }
 
     fn xt_match(&mut self, name: &[u8], revision: u32, info: &[u8]) -> bool {

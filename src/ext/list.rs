@@ -133,9 +133,10 @@ macro_rules! extensions {
                 None
             }
 
-            /// Offers a native condition or expression to each extension in turn.
-            pub fn raise(item: &Item<'_>, body: &mut Body) -> bool {
-                $(<$($path)::+ as $kind>::raise(item, body) ||)* false
+            /// Offers a native condition or expression to each extension of the family in turn.
+            pub fn raise(item: &Item<'_>, family: Family, body: &mut Body) -> bool {
+                $((<$($path)::+ as Extension>::SPEC.families.contains(&family) && <$($path)::+ as $kind>::raise(item, body)) ||)*
+                    false
             }
 
             /// Its meaning for a packet: whether it matches, or what it does.

@@ -112,7 +112,7 @@ mod tests {
     use crate::packet::build::{Icmp as Message, Ipv4, Raw};
     use crate::types::Family::V4;
     use crate::wire::ExprWriter;
-    use crate::wire::consts::NFT_PAYLOAD_TRANSPORT_HEADER;
+    use crate::wire::consts::{NFT_CMP_GTE, NFT_CMP_LTE, NFT_PAYLOAD_TRANSPORT_HEADER};
 
     const P: Option<(u8, bool)> = Some((ICMP, false));
 
@@ -194,6 +194,15 @@ mod tests {
                 if range { x.range(false, &[1], &[4]) } else { x.cmp_eq(false, &[4]) }
             })
         };
+        let bounds = |x: &mut ExprWriter<'_>| {
+            th(x, 0, 1);
+            x.cmp_eq(false, &[3]);
+            th(x, 1, 1);
+            x.cmp(NFT_CMP_GTE, &[1]);
+            x.cmp(NFT_CMP_LTE, &[4]);
+        };
+        assert_eq!(raised_text(V4, P, bounds), " -m icmp --icmp-type 3/1:4");
+        assert_eq!(raised_text(crate::types::Family::V6, P, bounds), "opaque");
         assert_eq!(codes(false, false), " -m icmp --icmp-type 3/4");
         assert_eq!(codes(false, true), " -m icmp --icmp-type 3/1:4");
         assert_eq!(codes(true, false), "opaque");

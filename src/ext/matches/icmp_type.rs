@@ -226,13 +226,16 @@ impl IcmpType {
                 Some((false, Self { kind, min: code, max: code, invert }))
             }),
             (1, 1) => {
-                let last = last.filter(|l| (l.min, l.max, l.invert) == (all.min, all.max, false))?;
+                let last = last.filter(|l| !l.invert)?;
                 let (min, max) = match &cond.test {
                     Test::Cmp { op: NFT_CMP_EQ, data } => (data.u8()?, data.u8()?),
+                    Test::Cmp { op: NFT_CMP_GTE, data } => (data.u8()?, all.max),
+                    Test::Cmp { op: NFT_CMP_LTE, data } => (all.min, data.u8()?),
                     Test::Range { negated: false, from, to } => (from.u8()?, to.u8()?),
                     _ => return None,
                 };
-                Some((true, Self { min, max, ..last }))
+                let (min, max) = (last.min.max(min), last.max.min(max));
+                (min <= max).then_some((true, Self { min, max, ..last }))
             }
             _ => None,
         }

@@ -219,7 +219,7 @@ pub fn raised(family: Family, protocol: Option<(u8, bool)>, write: impl FnOnce(&
                     body.matches.extend(found);
                     known
                 }
-                item => Match::raise(&item, &mut body),
+                item => Match::raise(&item, family, &mut body),
             };
         };
         exprs.for_each(|expr| fold.push(expr, &mut take));

@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_nft_writes() {
         let set = |body: &mut Body, bytes: &[u8]| {
-            Target::raise(&Item::MetaSet { key: NFT_META_MARK, value: Data::new(bytes).unwrap() }, body)
+            Target::raise(&Item::MetaSet { key: NFT_META_MARK, value: Data::new(bytes).unwrap() }, V4, body)
         };
         let mut body = Body::default();
         assert!(!set(&mut body, &[1]));

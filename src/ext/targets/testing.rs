@@ -77,7 +77,7 @@ pub fn raised(family: Family, target: &Target) -> Option<Target> {
     let exprs = encoded(family, target);
     let mut body = crate::ext::Body::default();
     let mut fold = Fold::new();
-    let mut emit = |item: Item<'_>| assert!(Target::raise(&item, &mut body), "{item:?} is not claimed");
+    let mut emit = |item: Item<'_>| assert!(Target::raise(&item, family, &mut body), "{item:?} is not claimed");
     for expr in Exprs::new(&exprs) {
         fold.push(expr.unwrap(), &mut emit);
     }
