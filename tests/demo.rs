@@ -36,9 +36,10 @@ fn a_rule_that_is_broken_on_purpose_is_found() {
         .filter(|line| !line.contains("--dport 22 -m state --state NEW -j ACCEPT"))
         .collect();
     assert_ne!(broken, rules);
-    let path = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("broken-{}", std::process::id()));
+    let path = std::env::temp_dir().join(format!("oxtables-test-{}-broken", std::process::id()));
     std::fs::write(&path, broken).expect("the test's directory can be written");
     let output = demo(&["--rules", &path.to_string_lossy()]);
+    let _ = std::fs::remove_file(&path);
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{shown}\n{}", text(&output.stderr));
     assert!(shown.contains("IPv4 2, ssh, 1st try: it was refused, and should have come through"), "{shown}");

@@ -16,11 +16,25 @@ fn inside(words: &[&str], script: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A file of rules that only this test uses.
-fn rules(name: &str, text: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+/// A file of rules that only this test uses; removed when it is dropped.
+struct Rules(PathBuf);
+
+impl Rules {
+    fn path(&self) -> std::borrow::Cow<'_, str> {
+        self.0.to_string_lossy()
+    }
+}
+
+impl Drop for Rules {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn rules(name: &str, text: &str) -> Rules {
+    let path = std::env::temp_dir().join(format!("oxtables-test-{}-{name}", std::process::id()));
     fs::write(&path, text).expect("the test's directory can be written");
-    path
+    Rules(path)
 }
 
 #[test]
@@ -58,7 +72,7 @@ fn the_names_of_iptables_are_ours_and_their_directory_is_removed() {
 fn rules_of_both_families_are_loaded_before_the_command() {
     let v4 = rules("rules.v4", "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 192.0.2.1 -j ACCEPT\nCOMMIT\n");
     let v6 = rules("rules.v6", "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 2001:db8::1 -j DROP\nCOMMIT\n");
-    let listing = inside(&[&v4.to_string_lossy(), &v6.to_string_lossy()], "iptables -S INPUT; ip6tables -S INPUT");
+    let listing = inside(&[&v4.path(), &v6.path()], "iptables -S INPUT; ip6tables -S INPUT");
     assert_eq!(
         listing,
         "-P INPUT DROP\n-A INPUT -s 192.0.2.1/32 -j ACCEPT\n-P INPUT ACCEPT\n-A INPUT -s 2001:db8::1/128 -j DROP\n"
@@ -82,7 +96,7 @@ fn rules_come_from_standard_input_too() {
 #[test]
 fn a_file_that_is_wrong_or_missing_stops_it_before_the_command() {
     let wrong = rules("wrong", "*filter\n-A INPUT --nonsense\nCOMMIT\n");
-    for (path, code) in [(wrong.to_string_lossy(), 2), ("/no/such/file".into(), 1)] {
+    for (path, code) in [(wrong.path(), 2), ("/no/such/file".into(), 1)] {
         let output = sandbox(&[&path, "--", "echo", "it ran"]);
         assert_eq!(output.status.code(), Some(code), "{path}");
         assert!(output.stdout.is_empty());

@@ -1,7 +1,7 @@
 //! `oxtables sandbox [FILE …] [-- COMMAND …]`: rules in the real kernel, in a network namespace that ends with the command.
 //!
 //! Invariants: no rule, interface or variable outside the new namespace is touched; the directory with the names of the
-//! drop-in is removed again, also when the command was interrupted from the keyboard. Documented in `docs/sandbox.md`.
+//! drop-in is removed again, also when the sandbox was interrupted, terminated or hung up. Documented in `docs/sandbox.md`.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -11,9 +11,11 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use clap::Parser;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
 
 use super::{Streams, exit};
 use crate::kernel::names::SystemNames;
@@ -199,15 +201,27 @@ fn shell() -> Command {
     Command::new(env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into()))
 }
 
-/// Runs the command to its end. Signals from the keyboard go to it alone: this process has to tidy up behind it.
+/// Runs the command to its end. This process has to tidy up behind it and outlives signals: those from the keyboard the command
+/// gets anyway, others are passed on.
 fn wait(command: &mut Command) -> Result<u8, Failure> {
     let program = command.get_program().to_os_string();
     let mut child = command.spawn().map_err(|error| Failure {
         text: format!("cannot run {}: {error}", program.display()),
         code: if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE },
     })?;
-    let keyboard: SigSet = [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect();
-    let _ = keyboard.thread_block();
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    if signals.thread_block().is_ok()
+        && let Ok(id) = i32::try_from(child.id())
+    {
+        // Ends with the process.
+        thread::spawn(move || {
+            while let Ok(signal) = signals.wait() {
+                if matches!(signal, Signal::SIGTERM | Signal::SIGHUP) {
+                    let _ = kill(Pid::from_raw(id), signal);
+                }
+            }
+        });
+    }
     let status = child.wait().map_err(|error| Failure::other("cannot wait for the command", &error))?;
     Ok(code_of(status))
 }

@@ -136,6 +136,7 @@ impl Host {
     fn quiet(self) -> Result<Self, WorldError> {
         if self.has_ipv6()? {
             for conf in ["all", "default"] {
+                self.sysctl(&format!("net/ipv6/conf/{conf}/disable_ipv6"), "0")?;
                 self.sysctl(&format!("net/ipv6/conf/{conf}/accept_dad"), "0")?;
                 self.sysctl(&format!("net/ipv6/conf/{conf}/accept_ra"), "0")?;
                 self.sysctl(&format!("net/ipv6/conf/{conf}/router_solicitations"), "0")?;

@@ -1,7 +1,7 @@
 //! Sends a case's packet between the namespaces and looks what comes of it.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,15 @@ impl Services {
             TcpListener::bind((all, port))
                 .map_err(|error| Failure::other(format!("cannot listen on port {port}"), &error))
         };
-        // Telnet too: if it were let through, it should be seen to be.
+        // Telnet and DNS too: if they were let through, they should be seen to be.
+        let echo = UdpSocket::bind((all, 53)).map_err(|error| Failure::other("cannot listen on port 53", &error))?;
+        // Ends with the process.
+        thread::spawn(move || {
+            let mut question = [0; 64];
+            while let Ok((length, peer)) = echo.recv_from(&mut question) {
+                let _ = echo.send_to(question.get(..length).unwrap_or_default(), peer);
+            }
+        });
         let others = [22, 23, 443, 3306].into_iter().map(listen).collect::<Result<_, _>>()?;
         Ok(Self { web: listen(80)?, _others: others })
     }
@@ -130,6 +138,9 @@ fn answer(seen: &Packet, sent: &Packet) -> Option<Outcome> {
             flags if to_us && flags & tcp::RST != 0 => Some(Outcome::Rejected),
             _ => None,
         };
+    }
+    if seen.udp().is_some() {
+        return ((theirs.1, theirs.0) == ours).then_some(Outcome::Through);
     }
     let echo = match (seen.icmp(), seen.icmp6()) {
         (Some(reply), _) if reply.kind() == icmp::ECHO_REPLY => reply.echo(),

@@ -18,7 +18,7 @@ use crate::types::{Family, NoNames};
 const NO_WIDTH: usize = usize::MAX;
 
 /// The hosts; [`super::hosts::Who::address`] has the addresses.
-const MAP: &str = "\
+const MAP: &str = "  \
   laptop ────── eth1 server eth0 ────── internet ───┬─── client
   10.3.0.20          198.51.100.1    198.51.100.254 │    203.0.113.10
                                                     └─── stranger
@@ -88,7 +88,7 @@ impl Report {
     pub(super) fn family(&mut self, family: Family) {
         self.family = family;
         let head = format!(
-            "\n{:>4}  {:<28} {:<20}   {:<13} {:<13}",
+            "{:>4}  {:<28} {:<20}   {:<13} {:<13}",
             family.to_string(),
             "packet",
             "from → to",
@@ -96,7 +96,7 @@ impl Report {
             "simulator"
         );
         let head = if self.width == NO_WIDTH { format!("{head} decided by") } else { head };
-        print(&format!("{}\n", self.look(Look::Bold, head.trim_end())));
+        print(&format!("\n{}\n", self.look(Look::Bold, head.trim_end())));
     }
 
     /// A case; returns whether all is as it has to be.
