@@ -19,6 +19,7 @@ const CONTRACT: &[&str] = &[
     include_str!("../cases/contract/errors.cases"),
     include_str!("../cases/contract/clients.cases"),
     include_str!("../cases/contract/restore.cases"),
+    include_str!("../cases/contract/departures.cases"),
 ];
 
 /// Runs all case files for both families and collects the differences.

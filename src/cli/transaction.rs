@@ -2,7 +2,6 @@
 //!
 //! Never prints, never commits by itself. Positions depend on what was read, so such a batch carries the generation that was read under.
 
-use super::exit;
 use super::failure::{BAD_RULE, Failure, NO_CHAIN};
 use super::view::{ChainView, Slot, SlotBody, View};
 use crate::compile::raise::{Raised, Raiser};
@@ -434,7 +433,11 @@ impl<'s> Transaction<'s> {
         check_new_chain(new, self.family)?;
         let handle = self.chain(table, name)?.and_then(|c| c.kernel.as_ref()).map(|k| k.handle);
         let Some(handle) = handle else {
-            return Err(Failure::Plain(exit::OTHER, b"a chain cannot be made and renamed in one transaction".to_vec()));
+            // The kernel could rename it only by a handle that it has not given yet; stock asks for handle 0.
+            return Err(Failure::Refused {
+                refusals: vec![self.batch.refused(OpKind::ChainRename, new)],
+                missing: Vec::new(),
+            });
         };
         self.batch.rename_chain(table, handle, new);
         if let Some(chain) = self.view.table(table).remove(name) {

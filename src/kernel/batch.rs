@@ -4,6 +4,7 @@
 //! Message `i` has sequence number `i + 2`, as `BATCH_BEGIN` has 1; begin and end are added by whoever sends, because the generation id is
 //! known only then. Encoding a rule allocates nothing but the buffer's growth. Sources: fact sheet 1.4, 1.6, 2.6.
 
+use super::error::{ENOENT, Refusal};
 use crate::model::BuiltinChain;
 use crate::types::{Counters, Family};
 use crate::wire::consts::*;
@@ -251,6 +252,12 @@ impl Batch {
     /// The line that the following messages belong to.
     pub fn set_line(&mut self, line: u32) {
         self.line = line;
+    }
+
+    /// The refusal of an operation that cannot even be asked for, because what it is about is not known to the kernel yet.
+    pub fn refused(&self, kind: OpKind, chain: &[u8]) -> Refusal {
+        let op = Op { line: self.line, kind, what: What::Chain(chain.to_vec()) };
+        Refusal { op, errno: ENOENT, message: None }
     }
 
     /// Gives the next rule an id by which later messages of this batch name it.

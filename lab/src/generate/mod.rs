@@ -46,7 +46,7 @@ impl Rule {
     pub fn random(random: &mut Random, v6: bool, table: usize) -> Self {
         let (table, builtin) = TABLES[table];
         let chain = if random.percent(75) { random.word(builtin) } else { random.word(&USER_CHAINS) };
-        let mut parts = Parts { random, v6, table, chain, protocol: None, pieces: Vec::new() };
+        let mut parts = Parts { random, v6, table, chain, protocol: None, pieces: Vec::new(), used: Vec::new() };
         parts.fill();
         let words = parts.assemble();
         Self { v6, table: table.to_owned(), chain: chain.to_owned(), words }
@@ -126,6 +126,8 @@ struct Parts<'r> {
     chain: &'static str,
     protocol: Option<String>,
     pieces: Vec<Vec<Vec<u8>>>,
+    /// The matches that are in it.
+    used: Vec<String>,
 }
 
 impl Parts<'_> {
@@ -133,6 +135,7 @@ impl Parts<'_> {
         let by_spec =
             if self.random.percent(35) { specs::any(self.random, self.v6, self.table, self.chain) } else { None };
         let generic = by_spec.map(|(spec, _)| specs::generic(spec)).unwrap_or_default();
+        self.used.extend(by_spec.map(|(spec, _)| spec.name.to_owned()));
         if let Some(at) = generic.iter().position(|word| word == b"-p") {
             self.protocol = generic.get(at + 1).map(|word| String::from_utf8_lossy(word).into_owned());
         }
@@ -219,7 +222,9 @@ impl Parts<'_> {
 
     /// Whether the extension can stand in this rule; rarely says yes to one that cannot.
     fn fits(&mut self, extension: &Extension) -> bool {
-        if !wanted(extension.name) {
+        // Stock lists two matches of one protocol as one, whatever they say.
+        let again = ["tcp", "udp"].contains(&extension.name) && self.has(extension.name);
+        if !wanted(extension.name) || again {
             return false;
         }
         let family = match extension.family {
@@ -236,11 +241,18 @@ impl Parts<'_> {
         family && ((protocol && table && chain) || self.random.percent(1))
     }
 
+    /// Whether the match is in the rule already.
+    fn has(&self, name: &str) -> bool {
+        let named = |piece: &Vec<Vec<u8>>| piece.get(1).is_some_and(|word| word == name.as_bytes());
+        self.used.contains(&name.to_owned()) || self.pieces.iter().any(named)
+    }
+
     fn a_match(&mut self, extension: &Extension) {
         let options = self.options(extension);
         // A protocol's own match is loaded by its options, so its -m may be missing.
         let implied =
             !options.is_empty() && self.protocol.as_deref() == Some(extension.name) && self.random.percent(60);
+        self.used.push(extension.name.to_owned());
         let name = if self.random.percent(90) { "-m" } else { "--match" };
         let mut piece = if implied { Vec::new() } else { vec![name.into(), extension.name.into()] };
         piece.extend(options);
@@ -269,7 +281,8 @@ impl Parts<'_> {
                 piece
             }
         };
-        if self.random.percent(2) {
+        // Stock 1.8.9 loses the counters of an IPv6 rule.
+        if !self.v6 && self.random.percent(2) {
             piece.extend([
                 b"-c".to_vec(),
                 self.random.below(1000).to_string().into(),

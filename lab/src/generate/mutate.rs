@@ -279,7 +279,7 @@ fn a_table(random: &mut Random, v6: bool, file: &mut Vec<Vec<u8>>) {
             8 => format!("-X new{number}").into_bytes(),
             9 => format!("-P {} DROP", random.word(builtin)).into_bytes(),
             10 => format!("-Z {}", rule.chain).into_bytes(),
-            11 => [format!("[{}:{}] ", random.below(99), random.below(9999)).into_bytes(), line].concat(),
+            11 if !v6 => [format!("[{}:{}] ", random.below(99), random.below(9999)).into_bytes(), line].concat(),
             12 => [&b"-4 "[..], &line].concat(),
             13 => [&b"-6 "[..], &line].concat(),
             _ => line,
@@ -310,7 +310,7 @@ fn break_file(random: &mut Random, file: &mut Vec<Vec<u8>>) {
             file.swap(at, other);
         }
         3 | 4 => {
-            let lines: [&[u8]; 20] = [
+            let lines: [&[u8]; 19] = [
                 b"junk",
                 b"COMMIT",
                 b"*filter",
@@ -329,7 +329,6 @@ fn break_file(random: &mut Random, file: &mut Vec<Vec<u8>>) {
                 b"-A INPUT\r",
                 b"COMMIT ",
                 b"-A INPUT -w",
-                b"-L",
                 b"-A INPUT -j DNAT --to-destination 1.1.1.1",
             ];
             file.insert(at, random.pick(&lines).to_vec());

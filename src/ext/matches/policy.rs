@@ -276,7 +276,8 @@ impl Element {
                 None => b.zeros(32),
             }
         }
-        b.bytes(&self.spi.map_or(0, |(spi, _)| spi).to_be_bytes());
+        // Stock writes it in host order, though the kernel compares it with what is on the wire.
+        b.u32(self.spi.map_or(0, |(spi, _)| spi));
         b.u32(self.reqid.map_or(0, |(reqid, _)| reqid));
         b.u8(self.proto.map_or(0, |(proto, _)| proto));
         b.u8(self.mode.map_or(0, |(mode, _)| mode));
@@ -318,7 +319,7 @@ impl Element {
         }
         element.proto = ask(2).map(|not| (proto, not));
         element.mode = ask(3).map(|not| (mode, not));
-        element.spi = ask(4).zip(word(64)).map(|(not, w)| (u32::from_be_bytes(w), not));
+        element.spi = ask(4).zip(word(64)).map(|(not, w)| (u32::from_ne_bytes(w), not));
         element.reqid = ask(5).zip(word(68)).map(|(not, w)| (u32::from_ne_bytes(w), not));
         (mode <= TUNNEL).then_some(element)
     }
