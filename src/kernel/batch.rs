@@ -9,7 +9,7 @@ use crate::model::BuiltinChain;
 use crate::types::{Counters, Family};
 use crate::wire::consts::*;
 use crate::wire::{ExprWriter, Header, Mark, MessageIter, Writer};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -154,11 +154,11 @@ struct Record {
     what: WhatKind,
 }
 
-/// Names, each once; the last one is found without hashing.
+/// Names, each once; the last one is found without a search.
 #[derive(Clone, Debug, Default)]
 struct Interner {
     names: Vec<Box<[u8]>>,
-    index: HashMap<Box<[u8]>, u32>,
+    index: BTreeMap<Box<[u8]>, u32>,
     last: u32,
 }
 

@@ -8,7 +8,7 @@ use super::session::{Chain, Session, Table, nft};
 use crate::types::Family;
 use crate::wire::consts::*;
 use crate::wire::msg::{ChainMsg, ErrorMsg, RuleMsg, SetMsg, TableMsg};
-use crate::wire::{Header, MessageIter, Writer};
+use crate::wire::{Attrs, Header, MessageIter, Writer};
 use rustix::net::RecvFlags;
 use std::ops::ControlFlow;
 
@@ -71,7 +71,10 @@ impl Session {
                 message,
                 family,
                 |w| w.text(NFTA_SET_TABLE, table),
-                |attrs| Ok((SetMsg::decode(attrs).map(|m| m.table) == Ok(table)).then_some(())),
+                |attrs| {
+                    let owner = Attrs::new(attrs).map_while(Result::ok).find(|a| a.ty == NFTA_SET_TABLE);
+                    Ok(owner.is_some_and(|a| a.text() == table).then_some(()))
+                },
             );
             match absent_is_empty(found) {
                 Ok(found) if found.is_empty() => {}
