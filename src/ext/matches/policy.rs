@@ -50,6 +50,8 @@ struct Element {
 struct End {
     addr: IpAddr,
     mask: IpAddr,
+    /// No mask was written; stock then fills all 16 bytes of an IPv4 mask.
+    bare: bool,
 }
 
 const MATCH_IN: u16 = 1;
@@ -268,10 +270,10 @@ impl Element {
         for net in [&self.src, &self.dst] {
             match net {
                 Some((end, _)) => {
-                    for addr in [end.addr, end.mask] {
-                        let octets = Network::host(addr).addr_octets();
-                        b.fixed(octets.get(..family.addr_len()).unwrap_or_default(), 16);
-                    }
+                    let octets = |addr| Network::host(addr).addr_octets();
+                    b.fixed(octets(end.addr).get(..family.addr_len()).unwrap_or_default(), 16);
+                    let mask = if end.bare { [0xff; 16] } else { octets(end.mask) };
+                    b.fixed(&mask, 16);
                 }
                 None => b.zeros(32),
             }
@@ -308,7 +310,10 @@ impl Element {
             })
         };
         let word = |at: usize| bytes.get(at..)?.first_chunk::<4>().copied();
-        let end = |at: usize| Some(End { addr: address(at)?, mask: address(at + 16)? });
+        let end = |at: usize| {
+            let bare = family == Family::V4 && bytes.get(at + 16..at + 32)? == [0xff; 16];
+            Some(End { addr: address(at)?, mask: address(at + 16)?, bare })
+        };
         let ask = |i: u8| (asked & (1 << i) != 0).then_some(invert & (1 << i) != 0);
         let mut element = Self::default();
         if let Some(not) = ask(0) {
@@ -352,7 +357,7 @@ impl Element {
             out.str(if mode == TUNNEL { "tunnel" } else { "transport" });
         }
         for (name, end) in [("tunnel-dst", &self.dst), ("tunnel-src", &self.src)] {
-            let Some((End { addr, mask }, not)) = end else { continue };
+            let Some((End { addr, mask, .. }, not)) = end else { continue };
             option(out, *not, name);
             out.addr(*addr);
             match Network::new(*mask, *mask).and_then(|n| n.prefix_len()) {
@@ -369,7 +374,8 @@ impl Element {
 
 fn end(given: &Given<'_>, cx: &ParseCx<'_>) -> Result<End, UsageError> {
     let (addr, mask) = resolve::network(given.bytes(), cx, "policy", given.opt.name)?;
-    Ok(End { addr, mask: mask.unwrap_or_else(|| prefix_mask(cx.family, cx.family.addr_bits())) })
+    let bare = mask.is_none() && cx.family == Family::V4;
+    Ok(End { addr, mask: mask.unwrap_or_else(|| prefix_mask(cx.family, cx.family.addr_bits())), bare })
 }
 
 impl MatchExt for Policy {
