@@ -63,11 +63,18 @@ impl From<CommitError> for Failure {
 /// The program as it was called, for the texts.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
-    /// Its name, as `argv[0]` without directories.
+    /// Its name: `iptables` or `ip6tables` however it was called, for the others `argv[0]` without directories.
     pub name: &'a str,
+    /// `argv[0]`, with which getopt(3) begins its errors.
+    pub called: &'a str,
 }
 
-impl Program<'_> {
+impl<'a> Program<'a> {
+    /// A program called by its bare name.
+    pub fn of(name: &'a str) -> Self {
+        Self { name, called: name }
+    }
+
     /// `NAME v1.8.9 (nf_tables)`: what `-V` prints and errors begin with.
     pub fn version(&self) -> String {
         format!("{} v{} (nf_tables)", self.name, super::STOCK_VERSION)

@@ -80,14 +80,7 @@ fn list(
     io: &mut Streams,
 ) -> Result<(), Failure> {
     warn_of_legacy(request.family, "iptables-legacy", io);
-    let style = Style {
-        family: request.family,
-        numeric: command.numeric,
-        verbose: command.verbose > 0,
-        exact: command.exact,
-        line_numbers: command.line_numbers,
-        names: request.names,
-    };
+    let style = Style::of(command, request.family, request.names);
     let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
     let (_, text) = show(session, request, form)?;
     io.extend(text);

@@ -114,7 +114,10 @@ impl DropIn {
         let names = SystemNames::default();
         let args: Vec<&[u8]> = args.iter().map(|a| a.as_bytes()).collect();
         let code = match self {
-            Self::Iptables(family) => iptables::run(program, family, &names, &args, &mut io),
+            Self::Iptables(family) => {
+                let name = if family == Family::V4 { "iptables" } else { "ip6tables" };
+                iptables::run(Program { name, ..program }, family, &names, &args, &mut io)
+            }
             Self::Save(family) => save::run(program, family, &names, &args, &mut io),
             Self::Restore(family) => restore::run(program, family, &names, &args, &mut io),
         };
@@ -129,12 +132,13 @@ pub fn main() -> ExitCode {
     let called = words.first().map(|w| base_name(w)).unwrap_or_default();
     let args = words.get(1..).unwrap_or_default();
     if let Some(front_end) = DropIn::of_name(&called) {
-        return ExitCode::from(front_end.run(Program { name: &called }, args));
+        let argv0 = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
+        return ExitCode::from(front_end.run(Program { name: &called, called: &argv0 }, args));
     }
     let Some((verb, rest)) = args.split_first() else { return ExitCode::from(no_verb(None)) };
     let verb = verb.to_string_lossy();
     if let Some(front_end) = DropIn::of_name(&verb) {
-        return ExitCode::from(front_end.run(Program { name: &verb }, rest));
+        return ExitCode::from(front_end.run(Program::of(&verb), rest));
     }
     ExitCode::from(match &*verb {
         "demo" => demo::run(rest),
@@ -221,8 +225,17 @@ fn missing_extensions(
     Ok(missing)
 }
 
-fn write_file(path: &[u8], pieces: &[Out]) -> io::Result<()> {
-    let mut file = io::BufWriter::new(fs::File::create(OsStr::from_bytes(path))?);
+/// Opens a file without changing what is in it.
+fn open_for_writing(path: &[u8]) -> io::Result<fs::File> {
+    fs::OpenOptions::new().write(true).create(true).truncate(false).open(OsStr::from_bytes(path))
+}
+
+/// Puts a text in the place of a file's content.
+fn rewrite(file: &mut fs::File, pieces: &[Out]) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    let mut file = io::BufWriter::new(file);
     pieces.iter().try_for_each(|piece| file.write_all(piece.as_bytes()))?;
     file.flush()
 }

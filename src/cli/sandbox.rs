@@ -105,7 +105,7 @@ impl Failure {
     /// A listing failed.
     pub(super) fn not_listed(name: &str, failure: &super::Failure) -> Self {
         let mut text = crate::types::Out::new();
-        failure.print(super::Program { name }, None, &mut text);
+        failure.print(super::Program::of(name), None, &mut text);
         Self { text: String::from_utf8_lossy(text.as_bytes()).trim_end().to_owned(), code: failure.exit() }
     }
 

@@ -2,6 +2,10 @@
 //!
 //! A rule that cannot be said exactly in iptables' words is shown as a comment line and counted; it is never guessed and never left out.
 
+mod planned;
+
+pub use planned::show_planned;
+
 use super::failure::Failure;
 use crate::compile::describe::describe;
 use crate::compile::raise::{Raised, Raiser};
@@ -81,8 +85,7 @@ fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>) -> Result<
     let ours = builtin(name).filter(|b| kernel.as_ref().is_none_or(|k| is_builtin(b, k)));
     let foreign = kernel.as_ref().is_some_and(|k| k.base.is_some() && ours.is_none());
     if foreign || (kernel.is_none() && builtin(name).is_none()) {
-        let text = [b"chain `", name, b"' in table `", request.table, b"' is incompatible, use 'nft' tool."].concat();
-        return Err(Failure::Plain(super::exit::OTHER, text));
+        return Err(incompatible(name, request.table));
     }
     let mut out = Out::new();
     let listed = Listed { name, builtin: ours, kernel: kernel.as_ref() };
@@ -97,6 +100,12 @@ fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>) -> Result<
         header(&listed, text.rules, &style, &mut out);
     }
     Ok((Found { opaque: text.opaque, ..Found::default() }, vec![out, text.lines]))
+}
+
+/// What stock says of a chain that it cannot show, one that is not there included.
+fn incompatible(chain: &[u8], table: &[u8]) -> Failure {
+    let text = [b"chain `", chain, b"' in table `", table, b"' is incompatible, use 'nft' tool."].concat();
+    Failure::Plain(super::exit::OTHER, text)
 }
 
 fn is_builtin(builtin: &BuiltinChain, chain: &kernel::Chain) -> bool {
@@ -238,8 +247,20 @@ impl Lines {
 
     /// Prints the next rule of a chain.
     fn rule(&mut self, chain: &[u8], rule: &RuleMsg<'_>, family: Family, names: &dyn Names, form: Form<'_>) {
+        self.expressions(chain, rule.exprs, rule.userdata, family, names, form);
+    }
+
+    fn expressions(
+        &mut self,
+        chain: &[u8],
+        exprs: &[u8],
+        userdata: Option<&[u8]>,
+        family: Family,
+        names: &dyn Names,
+        form: Form<'_>,
+    ) {
         self.rules += 1;
-        match self.raiser.raise(rule.exprs, rule.userdata) {
+        match self.raiser.raise(exprs, userdata) {
             Raised::Rule(body, counters) => {
                 print_rule(chain, self.rules, &body, counters, family, names, form, &mut self.lines);
             }
@@ -249,7 +270,7 @@ impl Lines {
                 write!(out, "# rule {} of ", self.rules);
                 out.bytes(chain);
                 out.str(" is not iptables': ");
-                describe(family, rule.exprs, rule.userdata, out);
+                describe(family, exprs, userdata, out);
                 out.byte(b'\n');
             }
         }

@@ -3,7 +3,7 @@
 //! Never prints, never commits by itself. Positions depend on what was read, so such a batch carries the generation that was read under.
 
 use super::failure::{BAD_RULE, Failure, NO_CHAIN};
-use super::view::{ChainView, Slot, SlotBody, View};
+use super::view::{ChainView, Rules, Slot, SlotBody, View};
 use crate::compile::raise::{Raised, Raiser};
 use crate::ext::{Action, Body};
 use crate::kernel::{Batch, Event, OpKind, RulePlace, Session};
@@ -70,7 +70,8 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    fn chain(&mut self, table: &[u8], name: &[u8]) -> Result<Option<&mut ChainView>, Failure> {
+    /// A chain of that name, whatever it is.
+    pub(super) fn chain(&mut self, table: &[u8], name: &[u8]) -> Result<Option<&mut ChainView>, Failure> {
         Ok(self.view.chain(self.session, self.family, table, name)?)
     }
 
@@ -302,6 +303,27 @@ impl<'s> Transaction<'s> {
         }
     }
 
+    /// Calls `each` with the expressions and the userdata of every rule of a chain, as it is with what the batch does.
+    pub fn each_rule(
+        &mut self,
+        table: &[u8],
+        chain: &[u8],
+        mut each: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<(), Failure> {
+        self.pin()?;
+        let (family, session) = (self.family, &mut *self.session);
+        if let Some(view) = self.view.chain(session, family, table, chain)?
+            && !view.is_foreign()
+        {
+            let rules = view.rules(session, family)?;
+            for slot in &rules.slots {
+                let (exprs, userdata) = expressions(slot, rules, &self.batch);
+                each(exprs, userdata);
+            }
+        }
+        Ok(())
+    }
+
     /// The first rule of a chain that is equal to `body`.
     fn find(&mut self, table: &[u8], chain: &[u8], body: &Body) -> Result<Option<(usize, Slot)>, Failure> {
         self.pin()?;
@@ -313,16 +335,8 @@ impl<'s> Transaction<'s> {
         }
         let rules = view.rules(session, family)?;
         for (at, slot) in rules.slots.iter().enumerate() {
-            let raised = match &slot.body {
-                SlotBody::Arena(exprs, userdata) => {
-                    let userdata = rules.bytes(userdata);
-                    self.raiser.raise(rules.bytes(exprs), Some(userdata).filter(|u| !u.is_empty()))
-                }
-                SlotBody::Message(message) => {
-                    let range = self.batch.rules_range(*message as usize).unwrap_or(0..0);
-                    self.raiser.raise(self.batch.as_bytes().get(range).unwrap_or_default(), None)
-                }
-            };
+            let (exprs, userdata) = expressions(slot, rules, &self.batch);
+            let raised = self.raiser.raise(exprs, userdata);
             if matches!(raised, Raised::Rule(body, _) if body == wanted) {
                 return Ok(Some((at, slot.clone())));
             }
@@ -401,7 +415,7 @@ impl<'s> Transaction<'s> {
         let idle = |c: &ChainView| {
             let kernel = c.kernel.as_ref();
             c.builtin.is_some()
-                && kernel.is_some_and(|k| k.uses == 0 && k.base.as_ref().is_some_and(|b| b.policy == accept))
+                && kernel.is_some_and(|k| k.uses == 0) && c.policy == Some(accept)
         };
         let user = |c: &ChainView| c.builtin.is_none() && !c.is_foreign();
         let users: Vec<Vec<u8>> = view.chains().filter(|(_, c)| user(c)).map(|(n, _)| n.clone()).collect();
@@ -439,10 +453,8 @@ impl<'s> Transaction<'s> {
                 missing: Vec::new(),
             });
         };
+        // Nothing else of this batch finds the chain under its new name, and everything still does under the old one.
         self.batch.rename_chain(table, handle, new);
-        if let Some(chain) = self.view.table(table).remove(name) {
-            self.view.table(table).add(new, chain);
-        }
         Ok(())
     }
 
@@ -487,24 +499,15 @@ impl<'s> Transaction<'s> {
             return Ok(());
         }
         self.pin()?;
-        // A second `*table` of one file begins anew as well.
-        if self.view.table(table).cleared && self.view.table(table).exists == Some(true) {
-            self.batch.delete_table(table);
+        if !self.is_shared(table)? {
+            if self.view.table_exists(self.session, self.family, table)? {
+                self.batch.delete_table(table);
+            }
             self.view.table(table).clear();
             return Ok(());
         }
-        let (family, session) = (self.family, &mut *self.session);
-        let Some(kernel) = session.table(family, table)? else {
-            self.view.table(table).clear();
-            return Ok(());
-        };
-        let view = self.view.complete(session, family, table)?;
+        let view = self.view.complete(self.session, self.family, table)?;
         let mut own: Vec<Vec<u8>> = view.chains().filter(|(_, c)| !c.is_foreign()).map(|(n, _)| n.clone()).collect();
-        if own.len() == kernel.uses as usize {
-            self.batch.delete_table(table);
-            self.view.table(table).clear();
-            return Ok(());
-        }
         // Rules first, so that no jump keeps a chain; the anonymous sets of a rule go with it.
         for name in &own {
             self.batch.flush_chain(table, name, OpKind::RuleFlush);
@@ -515,6 +518,23 @@ impl<'s> Transaction<'s> {
             self.view.table(table).remove(name);
         }
         Ok(())
+    }
+
+    /// Whether another program keeps something in the table: the kernel counts more in it than iptables' chains.
+    fn is_shared(&mut self, table: &[u8]) -> Result<bool, Failure> {
+        if let Some(shared) = self.view.table(table).shared {
+            return Ok(shared);
+        }
+        let (family, session) = (self.family, &mut *self.session);
+        let shared = match session.table(family, table)? {
+            None => false,
+            Some(kernel) => {
+                let view = self.view.complete(session, family, table)?;
+                view.chains().filter(|(_, c)| !c.is_foreign()).count() != kernel.uses as usize
+            }
+        };
+        self.view.table(table).shared = Some(shared);
+        Ok(shared)
     }
 
     /// Whether more leads to a chain than the rules of iptables' own chains can: then it stays, empty. It cannot be told from counts alone
@@ -540,16 +560,13 @@ impl<'s> Transaction<'s> {
         Ok(())
     }
 
-    /// A `:CHAIN -` line for a built-in chain: it is there then, with the policy that it has.
-    pub fn need_builtin(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {
-        self.need_chain(table, name).map(|_| ())
-    }
-
-    /// A `:CHAIN - [p:b]` line for a built-in chain: its counters are set and its policy stays.
+    /// A `:CHAIN -` line for a built-in chain: it is there then, with the policy that it has and these counters.
     pub fn set_counters(&mut self, table: &[u8], name: &[u8], counters: Counters) -> Result<(), Failure> {
+        let Some(builtin) = self.builtin(table, name) else { return Err(NO_CHAIN) };
         self.need_chain(table, name)?;
-        if let Some(builtin) = self.builtin(table, name) {
-            self.batch.add_base_chain(table, builtin, None, Some(counters), OpKind::ChainUpdate);
+        self.batch.add_base_chain(table, builtin, None, Some(counters), OpKind::ChainUpdate);
+        if let Some(chain) = self.chain(table, name)? {
+            chain.counters = Some(counters);
         }
         Ok(())
     }
@@ -570,10 +587,25 @@ impl<'s> Transaction<'s> {
         self.batch.add_base_chain(table, builtin, Some(code.cast_unsigned()), Some(counters), kind);
         if !known {
             self.view.table(table).add(name, ChainView::new(Some(builtin)));
-        } else if let Some(base) = self.chain(table, name)?.and_then(|c| c.kernel.as_mut()?.base.as_mut()) {
-            base.policy = code.cast_unsigned();
+        }
+        if let Some(chain) = self.chain(table, name)? {
+            chain.policy = Some(code.cast_unsigned());
+            chain.counters = Some(counters);
         }
         Ok(())
+    }
+}
+
+/// The expressions and the userdata of a rule.
+fn expressions<'a>(slot: &Slot, rules: &'a Rules, batch: &'a Batch) -> (&'a [u8], Option<&'a [u8]>) {
+    match &slot.body {
+        SlotBody::Arena(exprs, userdata) => {
+            (rules.bytes(exprs), Some(rules.bytes(userdata)).filter(|u| !u.is_empty()))
+        }
+        SlotBody::Message(message) => {
+            let range = batch.rules_range(*message as usize).unwrap_or(0..0);
+            (batch.as_bytes().get(range).unwrap_or_default(), None)
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::kernel::{self, Event, Session};
 use crate::model::builtin::{BuiltinChain, builtins};
-use crate::types::Family;
+use crate::types::{Counters, Family};
+use crate::wire::consts::NF_ACCEPT;
 use crate::wire::msg::RuleMsg;
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -20,9 +21,9 @@ pub struct TableView {
     pub exists: Option<bool>,
     /// Whether `chains` holds every chain of the table.
     pub complete: bool,
+    /// Whether another program keeps something in it; `None` if nobody has asked.
+    pub shared: Option<bool>,
     chains: BTreeMap<Vec<u8>, Option<ChainView>>,
-    /// Whether all that is in it now is from this batch.
-    pub cleared: bool,
 }
 
 /// One chain that exists.
@@ -32,6 +33,10 @@ pub struct ChainView {
     pub kernel: Option<kernel::Chain>,
     /// The built-in chain that it is.
     pub builtin: Option<&'static BuiltinChain>,
+    /// Its policy (`NF_ACCEPT` or `NF_DROP`) with what the batch has done, if it is a base chain.
+    pub policy: Option<u32>,
+    /// Its policy counters, if it counts.
+    pub counters: Option<Counters>,
     /// Whether the kernel's rules are gone: it is new, or the batch has flushed it.
     pub empty: bool,
     /// Its rules with what the batch has done, if they have been read.
@@ -95,6 +100,11 @@ impl Rules {
         from..u32::try_from(self.arena.len()).unwrap_or(u32::MAX)
     }
 
+    /// Bytes of the arena, to change them in place.
+    pub fn bytes_mut(&mut self, range: &Range<u32>) -> &mut [u8] {
+        self.arena.get_mut(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+
     /// Bytes of the arena.
     pub fn bytes(&self, range: &Range<u32>) -> &[u8] {
         self.arena.get(range.start as usize..range.end as usize).unwrap_or_default()
@@ -107,12 +117,30 @@ impl ChainView {
             let of_table = builtins(family, &chain.table)?;
             of_table.iter().find(|b| b.is(&chain.name, base.hook, base.priority, &base.ty))
         });
-        Self { builtin, kernel: Some(chain), empty: false, rules: None, head: Vec::new(), tail: Vec::new() }
+        Self {
+            builtin,
+            policy: chain.base.as_ref().map(|b| b.policy),
+            counters: chain.counters,
+            kernel: Some(chain),
+            empty: false,
+            rules: None,
+            head: Vec::new(),
+            tail: Vec::new(),
+        }
     }
 
     /// A chain that the batch makes.
     pub fn new(builtin: Option<&'static BuiltinChain>) -> Self {
-        Self { kernel: None, builtin, empty: true, rules: Some(Rules::default()), head: Vec::new(), tail: Vec::new() }
+        Self {
+            kernel: None,
+            builtin,
+            policy: builtin.map(|_| NF_ACCEPT.cast_unsigned()),
+            counters: None,
+            empty: true,
+            rules: Some(Rules::default()),
+            head: Vec::new(),
+            tail: Vec::new(),
+        }
     }
 
     /// Whether it is a base chain that is not one of iptables' own.
@@ -191,7 +219,7 @@ impl TableView {
 
     /// Notes that the whole table is gone.
     pub fn clear(&mut self) {
-        *self = Self { exists: Some(false), complete: true, cleared: true, chains: BTreeMap::new() };
+        *self = Self { exists: Some(false), complete: true, shared: self.shared, chains: BTreeMap::new() };
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::failure::{BAD_RULE, Failure, NO_CHAIN};
 use super::transaction::{Transaction, compat_of};
+use super::view::SlotBody;
 use crate::compile::raise::Raised;
 use crate::kernel::{Event, OpKind, RulePlace};
 use crate::types::Counters;
@@ -41,11 +42,17 @@ impl Transaction<'_> {
         let builtin = self.view.chain(session, family, table, name)?.and_then(|c| c.builtin);
         if let Some(builtin) = builtin {
             self.batch.add_base_chain(table, builtin, None, Some(Counters::default()), OpKind::ChainZero);
+            if let Some(chain) = self.chain(table, name)? {
+                chain.counters = Some(Counters::default());
+            }
         }
         Ok(())
     }
 
     fn zero_rules(&mut self, table: &[u8], name: &[u8], number: Option<u32>) -> Result<(), Failure> {
+        if self.chain(table, name)?.is_some_and(|c| c.rules_known() || c.empty) {
+            return self.zero_planned(table, name, number);
+        }
         let family = self.family;
         let (batch, raiser, resets) = (&mut self.batch, &mut self.raiser, &mut self.resets);
         let (batch_start, resets_start) = (batch.mark(), resets.len());
@@ -67,7 +74,8 @@ impl Transaction<'_> {
             match raiser.raise(rule.exprs, rule.userdata) {
                 Raised::Rule(_, counters) if counters == Counters::default() && number.is_none() => {}
                 Raised::Rule(body, _) => {
-                    let exprs = without_counts(rule.exprs);
+                    let mut exprs = rule.exprs.to_vec();
+                    clear_counts(&mut exprs);
                     let place = RulePlace::Replace(rule.handle);
                     batch.raw_rule(table, name, place, Some(compat_of(&body)), rule.userdata, &exprs);
                 }
@@ -77,13 +85,45 @@ impl Transaction<'_> {
         })?;
         Ok(())
     }
+    /// The same for a chain that the batch has changed: rules of the batch are changed where they stand in it.
+    fn zero_planned(&mut self, table: &[u8], name: &[u8], number: Option<u32>) -> Result<(), Failure> {
+        let family = self.family;
+        let Some(view) = self.view.chain(self.session, family, table, name)? else { return Ok(()) };
+        let rules = view.rules(self.session, family)?;
+        for (at, slot) in rules.slots.clone().iter().enumerate() {
+            if number.is_some_and(|n| n as usize != at + 1) {
+                continue;
+            }
+            match (&slot.body, slot.handle) {
+                (SlotBody::Message(message), _) => {
+                    if let Some(exprs) = self.batch.rules_mut(*message as usize) {
+                        clear_counts(exprs);
+                    }
+                }
+                (SlotBody::Arena(exprs, userdata), Some(handle)) => {
+                    let userdata = Some(rules.bytes(userdata)).filter(|u| !u.is_empty()).map(<[u8]>::to_vec);
+                    match self.raiser.raise(rules.bytes(exprs), userdata.as_deref()) {
+                        Raised::Rule(_, counters) if counters == Counters::default() && number.is_none() => {}
+                        Raised::Rule(body, _) => {
+                            clear_counts(rules.bytes_mut(exprs));
+                            let (place, exprs) = (RulePlace::Replace(handle), rules.bytes(exprs));
+                            self.batch.raw_rule(table, name, place, Some(compat_of(&body)), userdata.as_deref(), exprs);
+                        }
+                        Raised::Opaque(_) => self.resets.push((table.to_vec(), name.to_vec(), handle)),
+                    }
+                }
+                (SlotBody::Arena(..), None) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The expressions with every counter at nought: the numbers are overwritten in place, all else is as it was.
-fn without_counts(exprs: &[u8]) -> Vec<u8> {
+/// Puts every counter among the expressions to nought: the numbers are overwritten in place, all else is as it was.
+fn clear_counts(exprs: &mut [u8]) {
     /// Bytes of an attribute's header.
     const HEADER: usize = 4;
-    let mut bytes = exprs.to_vec();
+    let mut numbers = Vec::new();
     for elem in Attrs::new(exprs).flatten() {
         if !matches!(Expr::decode(&elem), Ok(Expr::Counter { .. })) {
             continue;
@@ -91,11 +131,13 @@ fn without_counts(exprs: &[u8]) -> Vec<u8> {
         for data in elem.nested().flatten().filter(|a| a.ty == NFTA_EXPR_DATA) {
             for count in data.nested().flatten() {
                 let from = elem.at + data.at + count.at + 3 * HEADER;
-                if let Some(number) = bytes.get_mut(from..from + count.payload.len()) {
-                    number.fill(0);
-                }
+                numbers.push(from..from + count.payload.len());
             }
         }
     }
-    bytes
+    for number in numbers {
+        if let Some(number) = exprs.get_mut(number) {
+            number.fill(0);
+        }
+    }
 }

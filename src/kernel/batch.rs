@@ -517,6 +517,14 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// The expressions of message `i`, to change bytes of them in place.
+    pub fn rules_mut(&mut self, i: usize) -> Option<&mut [u8]> {
+        let range = self.rules_range(i)?;
+        self.w.as_bytes_mut().get_mut(range)
+    }
+}
+
 impl fmt::Display for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for i in 0..self.len() {

@@ -16,7 +16,7 @@ pub mod rtnl;
 pub mod session;
 pub mod world;
 
-pub use batch::{Batch, Op, OpKind, RulePlace, What};
+pub use batch::{Batch, BatchMark, Op, OpKind, RulePlace, What};
 pub use dump::Event;
 pub use error::{CommitError, Error, Refusal, errno_text};
 pub use load::ruleset;

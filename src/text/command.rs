@@ -467,8 +467,8 @@ impl<'a, 'w> Parser<'a, 'w> {
         let Some(bytes) = bytes else { return Err(Error::usage("-c requires packet and byte counter")) };
         let not_numeric = |what: &str| Error::usage(format!("-c {what} counter not numeric"));
         self.rule.counters = Counters {
-            packets: counter(packets).ok_or_else(|| not_numeric("packet"))?,
-            bytes: counter(bytes).ok_or_else(|| not_numeric("byte"))?,
+            packets: leading_number(packets).map(|(n, _)| n).ok_or_else(|| not_numeric("packet"))?,
+            bytes: leading_number(bytes).map(|(n, _)| n).ok_or_else(|| not_numeric("byte"))?,
         };
         Ok(())
     }
@@ -726,6 +726,23 @@ pub fn check_new_chain(name: &[u8], family: Family) -> Result<(), Error> {
     Ok(())
 }
 
+/// The checks on the name in a `:CHAIN` line of a restore file: those of [`check_new_chain`] in another order, and names of extensions pass.
+pub fn check_restored_chain(name: &[u8]) -> Result<(), Error> {
+    if name.len() > CHAIN_NAME_MAX {
+        return Err(too_long(name));
+    }
+    if let Some(first @ (b'-' | b'!')) = name.first() {
+        return Err(Error::usage(format!("chain name not allowed to start with `{}'", char::from(*first))));
+    }
+    if Action::verdict(name).is_some() || name == b"QUEUE" {
+        return Err(Error::usage("chain name may not clash with target name"));
+    }
+    if name.iter().any(is_space) {
+        return Err(Error::usage([b"Invalid chain name `", name, b"'"].concat()));
+    }
+    Ok(())
+}
+
 /// The match that `-p` with this protocol loads by itself.
 fn implied_match(protocol: u8, family: Family) -> Option<&'static Spec> {
     Match::ALL.iter().find(|s| s.implied_by.contains(&protocol) && s.families.contains(&family)).copied()
@@ -759,26 +776,25 @@ pub(crate) fn program_name(cx: &Context<'_>) -> &'static str {
     }
 }
 
-/// A counter as sscanf(3) with `%llu` reads it: blanks and a sign before it, anything behind it, and no overflow.
-pub(crate) fn counter(text: &[u8]) -> Option<u64> {
-    let text = text.trim_ascii_start();
-    let (digits, negative) = match text {
-        [b'-', digits @ ..] => (digits, true),
-        [b'+', digits @ ..] => (digits, false),
-        _ => (text, false),
-    };
-    let mut value = None;
-    for digit in digits.iter().take_while(|b| b.is_ascii_digit()) {
-        let so_far: u64 = value.unwrap_or(0);
-        value = Some(so_far.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
-    }
-    value.map(|v| if negative && v != u64::MAX { v.wrapping_neg() } else { v })
-}
-
 /// As sscanf(3) with `%u` sees it: what follows the first digits is not looked at.
 fn starts_with_number(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     text.strip_prefix(b"+").or_else(|| text.strip_prefix(b"-")).unwrap_or(text).first().is_some_and(u8::is_ascii_digit)
+}
+
+/// The decimal number at the head of a text and what stands behind it, as scanf(3) reads `%llu`: blanks before it, a sign (negative wraps
+/// around), the largest number if it is larger.
+pub fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let text = text.trim_ascii_start();
+    let (negative, text) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at_checked(digits).filter(|(d, _)| !d.is_empty())?;
+    let value = digits.iter().try_fold(0u64, |n, d| n.checked_mul(10)?.checked_add(u64::from(d - b'0')));
+    Some((value.map_or(u64::MAX, |n| if negative { n.wrapping_neg() } else { n }), rest))
 }
 
 fn rule_number(text: &[u8]) -> Result<u32, Error> {

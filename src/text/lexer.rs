@@ -16,19 +16,18 @@ pub struct Words {
 /// Why a line cannot be split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LexError {
-    /// A word of more than 10,239 bytes.
+    /// A word of more than 1,023 bytes.
     TooLong,
-    /// More than 255 words.
+    /// More words than a line may have.
     TooMany,
 }
 
-/// The longest word in bytes, and the most words of a line.
-const WORD_MAX: usize = 10 * 1024 - 1;
-const WORDS_MAX: usize = 255;
+/// The longest word in bytes (measured).
+const WORD_MAX: usize = 1023;
 
 impl Words {
-    /// Splits `line` (with or without its newline).
-    pub fn split(&mut self, line: &[u8]) -> Result<(), LexError> {
+    /// Splits `line` (with or without its newline) into at most `most` words.
+    pub fn split(&mut self, line: &[u8], most: usize) -> Result<(), LexError> {
         self.bytes.clear();
         self.ends.clear();
         let (mut start, mut quoted, mut escaped, mut any) = (0, false, false, false);
@@ -42,13 +41,13 @@ impl Words {
                 b'"' if quoted => {
                     // A closing quote ends the word; an opening one in its middle does not.
                     quoted = false;
-                    self.end(&mut start)?;
+                    self.end(&mut start, most)?;
                     any = false;
                 }
                 b'"' => (quoted, any) = (true, true),
                 b' ' | b'\t' | b'\n' if !quoted => {
                     if any {
-                        self.end(&mut start)?;
+                        self.end(&mut start, most)?;
                         any = false;
                     }
                 }
@@ -63,18 +62,28 @@ impl Words {
         }
         // An unterminated quote has swallowed the rest of the line.
         if any {
-            self.end(&mut start)?;
+            self.end(&mut start, most)?;
         }
         Ok(())
     }
 
-    fn end(&mut self, start: &mut usize) -> Result<(), LexError> {
-        if self.ends.len() == WORDS_MAX {
+    fn end(&mut self, start: &mut usize, most: usize) -> Result<(), LexError> {
+        if self.ends.len() >= most {
             return Err(LexError::TooMany);
         }
         self.ends.push(self.bytes.len());
         *start = self.bytes.len();
         Ok(())
+    }
+
+    /// How many words there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
     }
 
     /// The words in order.
@@ -93,7 +102,7 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         let mut w = Words::default();
-        w.split(line.as_bytes()).unwrap();
+        w.split(line.as_bytes(), 99).unwrap();
         w.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect()
     }
 
@@ -110,5 +119,14 @@ mod tests {
         assert_eq!(words(r#"--comment "" x"#), ["--comment", "", "x"]);
         assert_eq!(words(r#"ab"c d"e ""f"#), ["abc d", "e", "", "f"]);
         assert_eq!(words(r"a\ b 'c d'"), ["a\\", "b", "'c", "d'"]);
+    }
+
+    #[test]
+    fn limits() {
+        let mut w = Words::default();
+        assert_eq!(w.split(&[b'x'; WORD_MAX], 1), Ok(()));
+        assert_eq!(w.split(&[b'x'; WORD_MAX + 1], 1), Err(LexError::TooLong));
+        assert_eq!(w.split(b"a b\n", 2), Ok(()));
+        assert_eq!(w.split(b"a b c\n", 2), Err(LexError::TooMany));
     }
 }

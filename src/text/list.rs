@@ -1,5 +1,6 @@
 //! The `-L` form: headers, columns, abbreviated counters. Widths and blanks are stock's (fact sheet 4.1).
 
+use super::Command;
 use crate::ext::base::print_protocol;
 use crate::ext::{Action, Base, Body, PrintCx};
 use crate::types::{Counters, Family, IfacePattern, Names, Network, Out};
@@ -20,6 +21,20 @@ pub struct Style<'a> {
     pub line_numbers: bool,
     /// Where names are looked up without `-n`.
     pub names: &'a dyn Names,
+}
+
+impl<'a> Style<'a> {
+    /// As the options of a command say.
+    pub fn of(command: &Command, family: Family, names: &'a dyn Names) -> Self {
+        Self {
+            family,
+            numeric: command.numeric,
+            verbose: command.verbose > 0,
+            exact: command.exact,
+            line_numbers: command.line_numbers,
+            names,
+        }
+    }
 }
 
 /// What stands in the line of a chain.

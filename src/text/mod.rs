@@ -11,6 +11,5 @@ pub mod list;
 mod rule;
 
 pub use command::{Command, CommandKind, Context, parse};
-pub(crate) use command::{counter, program_name};
 pub use error::Error;
 pub use rule::RuleSpec;

@@ -26,6 +26,11 @@ impl Writer {
         &self.buf
     }
 
+    /// What has been written so far, to change bytes in place.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buf
+    }
+
     /// The bytes written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.buf
