@@ -180,7 +180,10 @@ mod tests {
 
     #[test]
     fn options_and_operands_in_any_order() {
-        assert_eq!(read(&["x", "-ct", "nat", "y", "--", "-c"]), ("c t=nat ".into(), vec!["x".into(), "y".into(), "-c".into()]));
+        assert_eq!(
+            read(&["x", "-ct", "nat", "y", "--", "-c"]),
+            ("c t=nat ".into(), vec!["x".into(), "y".into(), "-c".into()])
+        );
         assert_eq!(read(&["-tnat", "--table=raw", "--tab", "mangle"]).0, "t=nat t=raw t=mangle ");
         assert_eq!(read(&["-w", "5", "--wait=3", "-wc", "-w"]).0, "w+5 w=3 w c w ");
         assert_eq!(read(&["-w", "5", "6"]), ("w+5 ".into(), vec!["6".into()]));

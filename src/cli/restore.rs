@@ -14,7 +14,7 @@ use crate::kernel::{Refusal, Session};
 use crate::text::lexer::Words;
 use crate::text::{Context, parse};
 use crate::types::{Family, Names};
-use reader::{Lines, Reader, Stopped, WORDS_MAX, counters_prefix};
+use reader::{Lines, Reader, Stopped, counters_prefix};
 
 /// The options of iptables-restore(8).
 #[derive(Debug, Default)]
@@ -160,7 +160,7 @@ fn missing_of_lines(session: &mut Session, cx: &Context<'_>, text: &[u8], refusa
         let Some(line) = line_of(text, refusal.op.line) else { continue };
         let line = counters_prefix(line).map_or(line, |(_, _, rest)| rest);
         let mut words = Words::default();
-        if words.split(line, WORDS_MAX).is_err() {
+        if words.split(line).is_err() {
             continue;
         }
         let words: Vec<&[u8]> = words.iter().collect();

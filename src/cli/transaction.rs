@@ -414,8 +414,7 @@ impl<'s> Transaction<'s> {
         let view = self.view.complete(self.session, self.family, table)?;
         let idle = |c: &ChainView| {
             let kernel = c.kernel.as_ref();
-            c.builtin.is_some()
-                && kernel.is_some_and(|k| k.uses == 0) && c.policy == Some(accept)
+            c.builtin.is_some() && kernel.is_some_and(|k| k.uses == 0) && c.policy == Some(accept)
         };
         let user = |c: &ChainView| c.builtin.is_none() && !c.is_foreign();
         let users: Vec<Vec<u8>> = view.chains().filter(|(_, c)| user(c)).map(|(n, _)| n.clone()).collect();
@@ -599,9 +598,7 @@ impl<'s> Transaction<'s> {
 /// The expressions and the userdata of a rule.
 fn expressions<'a>(slot: &Slot, rules: &'a Rules, batch: &'a Batch) -> (&'a [u8], Option<&'a [u8]>) {
     match &slot.body {
-        SlotBody::Arena(exprs, userdata) => {
-            (rules.bytes(exprs), Some(rules.bytes(userdata)).filter(|u| !u.is_empty()))
-        }
+        SlotBody::Arena(exprs, userdata) => (rules.bytes(exprs), Some(rules.bytes(userdata)).filter(|u| !u.is_empty())),
         SlotBody::Message(message) => {
             let range = batch.rules_range(*message as usize).unwrap_or(0..0);
             (batch.as_bytes().get(range).unwrap_or_default(), None)

@@ -22,12 +22,18 @@ pub enum LexError {
     TooMany,
 }
 
-/// The longest word in bytes (measured).
+/// The longest word in bytes, and the most words of a line (measured).
 const WORD_MAX: usize = 1023;
+pub(crate) const WORDS_MAX: usize = 251;
 
 impl Words {
-    /// Splits `line` (with or without its newline) into at most `most` words.
-    pub fn split(&mut self, line: &[u8], most: usize) -> Result<(), LexError> {
+    /// Splits `line` (with or without its newline).
+    pub fn split(&mut self, line: &[u8]) -> Result<(), LexError> {
+        self.split_into(line, WORDS_MAX)
+    }
+
+    /// Splits `line` into at most `most` words.
+    pub fn split_into(&mut self, line: &[u8], most: usize) -> Result<(), LexError> {
         self.bytes.clear();
         self.ends.clear();
         let (mut start, mut quoted, mut escaped, mut any) = (0, false, false, false);
@@ -102,7 +108,7 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         let mut w = Words::default();
-        w.split(line.as_bytes(), 99).unwrap();
+        w.split(line.as_bytes()).unwrap();
         w.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect()
     }
 
@@ -124,9 +130,9 @@ mod tests {
     #[test]
     fn limits() {
         let mut w = Words::default();
-        assert_eq!(w.split(&[b'x'; WORD_MAX], 1), Ok(()));
-        assert_eq!(w.split(&[b'x'; WORD_MAX + 1], 1), Err(LexError::TooLong));
-        assert_eq!(w.split(b"a b\n", 2), Ok(()));
-        assert_eq!(w.split(b"a b c\n", 2), Err(LexError::TooMany));
+        assert_eq!(w.split_into(&[b'x'; WORD_MAX], 1), Ok(()));
+        assert_eq!(w.split_into(&[b'x'; WORD_MAX + 1], 1), Err(LexError::TooLong));
+        assert_eq!(w.split_into(b"a b\n", 2), Ok(()));
+        assert_eq!(w.split_into(b"a b c\n", 2), Err(LexError::TooMany));
     }
 }

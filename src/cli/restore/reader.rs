@@ -12,7 +12,7 @@ use crate::cli::transaction::Transaction;
 use crate::kernel::BatchMark;
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::command::{check_restored_chain, leading_number};
-use crate::text::lexer::{LexError, Words};
+use crate::text::lexer::{LexError, WORDS_MAX, Words};
 use crate::text::list::Style;
 use crate::text::{Command, CommandKind, Context, Error, parse};
 use crate::types::{Counters, Out};
@@ -20,8 +20,7 @@ use crate::types::{Counters, Out};
 /// The longest line in bytes: what is longer counts as several lines, as it does for stock.
 const LINE_MAX: usize = 10_239;
 
-/// The most words of a line without a counters prefix, and what the prefix takes from them (measured).
-pub const WORDS_MAX: usize = 251;
+/// What a counters prefix takes from the most words that a line may have.
 const PREFIX_WORDS: usize = 3;
 
 /// Why the reading ended early.
@@ -316,14 +315,14 @@ impl<'a> Reader<'a> {
     ) -> Result<bool, Stopped> {
         let (counters, rest) = match line.first() {
             Some(b'[') => {
-                let (packets, bytes, rest) = counters_prefix(line)
-                    .ok_or_else(|| Error::usage(format!("Bad line {number}: need ]")))?;
+                let (packets, bytes, rest) =
+                    counters_prefix(line).ok_or_else(|| Error::usage(format!("Bad line {number}: need ]")))?;
                 (Some((packets, bytes)).filter(|_| self.options.counters), rest)
             }
             _ => (None, line),
         };
         let most = if counters.is_some() { WORDS_MAX - PREFIX_WORDS } else { WORDS_MAX };
-        self.words.split(rest, most).map_err(|e| {
+        self.words.split_into(rest, most).map_err(|e| {
             Error::usage(match e {
                 LexError::TooLong => "Parameter too long!",
                 LexError::TooMany => "Parser cannot handle more arguments",
@@ -376,7 +375,8 @@ impl<'a> Reader<'a> {
         };
         let (family, names) = (self.cx.family, self.cx.names);
         let request = Request { family, table, chain: chain.as_deref(), number, names };
-        let form = if columns { Form::List(Style::of(command, family, names)) } else { Form::Rules(command.verbose > 0) };
+        let form =
+            if columns { Form::List(Style::of(command, family, names)) } else { Form::Rules(command.verbose > 0) };
         show_planned(tx, &request, form, &mut self.done)?;
         if zero {
             command.kind = CommandKind::Zero { chain, number: None };

@@ -22,10 +22,8 @@ pub fn show_planned(
         Some(name) => vec![name.to_vec()],
         None => tx.own_chains(request.table)?,
     };
-    let chains: Vec<_> = names
-        .iter()
-        .map(|name| chain(tx, request.table, name, builtin(name)))
-        .collect::<Result<_, Failure>>()?;
+    let chains: Vec<_> =
+        names.iter().map(|name| chain(tx, request.table, name, builtin(name))).collect::<Result<_, Failure>>()?;
     let listed = |i: usize| {
         let name = names.get(i).map_or(&b""[..], Vec::as_slice);
         Listed { name, builtin: builtin(name), kernel: chains.get(i).and_then(Option::as_ref) }
