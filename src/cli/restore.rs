@@ -11,10 +11,10 @@ use super::plain_getopt::{PlainGetopt, Table, Takes};
 use super::transaction::Transaction;
 use super::{Streams, exit, missing_extensions};
 use crate::kernel::{Refusal, Session};
-use crate::text::lexer::Words;
+use crate::text::lexer::{Words, lines};
 use crate::text::{Context, parse};
 use crate::types::{Family, Names};
-use reader::{Lines, Reader, Stopped, counters_prefix};
+use reader::{Reader, Stopped, counters_prefix};
 
 /// The options of iptables-restore(8).
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ fn first_refused(failure: &Failure) -> Option<u32> {
 
 /// Line `number` (from 1) of a text, without its newline.
 fn line_of(text: &[u8], number: u32) -> Option<&[u8]> {
-    let line = Lines::new(text).nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    let line = lines(text).nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
     Some(line.strip_suffix(b"\n").unwrap_or(line))
 }
 
@@ -117,7 +117,7 @@ fn restore(
         let mut reader = Reader::new(program, cx, options);
         let outcome = match &mut session {
             // A file without tables needs no kernel: programs probe with an empty one.
-            None if !Lines::new(text).any(|l| l.first() == Some(&b'*')) => reader.read_without_tables(text),
+            None if !lines(text).any(|l| l.first() == Some(&b'*')) => reader.read_without_tables(text),
             None => attempt(&mut reader, session.insert(Session::open()?), ids, text),
             Some(session) => attempt(&mut reader, session, ids, text),
         };

@@ -1,9 +1,37 @@
 //! The words of a line of the save format, as iptables-restore splits them (fact sheet 4.3): blanks and tabs separate, double quotes hold
 //! together, a backslash inside quotes takes the next byte as it is.
 
+/// The longest line in bytes: what is longer counts as several lines, as it does for stock.
+const LINE_MAX: usize = 10_239;
+
 /// The lines of a save file, each with its newline. A NUL ends a line as it ends a string in C: what stands behind it is passed over, as by stock.
-pub fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split_inclusive(|b| *b == b'\n').map(|line| line.split(|b| *b == 0).next().unwrap_or_default())
+pub fn lines(text: &[u8]) -> Lines<'_> {
+    Lines { rest: text }
+}
+
+/// The lines of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<'t> {
+    rest: &'t [u8],
+}
+
+impl<'t> Iterator for Lines<'t> {
+    type Item = &'t [u8];
+
+    fn next(&mut self) -> Option<&'t [u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let most = self.rest.get(..LINE_MAX).unwrap_or(self.rest);
+        let stop = most.iter().position(|b| matches!(b, b'\n' | 0));
+        let (shown, end) = match stop {
+            None => (most.len(), most.len()),
+            Some(at) if most.get(at) == Some(&b'\n') => (at + 1, at + 1),
+            Some(nul) => (nul, most.iter().position(|b| *b == b'\n').map_or(most.len(), |at| at + 1)),
+        };
+        self.rest = self.rest.get(end..).unwrap_or_default();
+        most.get(..shown)
+    }
 }
 
 /// Splits a line into words; `words` is cleared first and gets `(start, end)` ranges of `bytes`, where the unquoted text is put.
@@ -125,6 +153,12 @@ mod tests {
         assert_eq!(words(r#"--comment "" x"#), ["--comment", "", "x"]);
         assert_eq!(words(r#"ab"c d"e ""f"#), ["abc d", "e", "", "f"]);
         assert_eq!(words(r"a\ b 'c d'"), ["a\\", "b", "'c", "d'"]);
+    }
+
+    #[test]
+    fn long_lines_are_several() {
+        let long = vec![b'x'; 2 * LINE_MAX + 1];
+        assert_eq!(lines(&long).map(<[u8]>::len).collect::<Vec<_>>(), [LINE_MAX, LINE_MAX, 1]);
     }
 
     #[test]

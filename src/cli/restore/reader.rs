@@ -12,13 +12,10 @@ use crate::cli::transaction::Transaction;
 use crate::kernel::BatchMark;
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::command::{check_restored_chain, leading_number};
-use crate::text::lexer::{LexError, WORDS_MAX, Words};
+use crate::text::lexer::{LexError, WORDS_MAX, Words, lines};
 use crate::text::list::Style;
 use crate::text::{Command, CommandKind, Context, Error, parse};
 use crate::types::{Counters, Out};
-
-/// The longest line in bytes: what is longer counts as several lines, as it does for stock.
-const LINE_MAX: usize = 10_239;
 
 /// What a counters prefix takes from the most words that a line may have.
 const PREFIX_WORDS: usize = 3;
@@ -36,38 +33,6 @@ pub struct Stopped {
 impl<F: Into<Failure>> From<F> for Stopped {
     fn from(failure: F) -> Self {
         Self { failure: failure.into(), reported: None, line: None }
-    }
-}
-
-/// The lines of a text, with their newlines, each cut off before its first NUL.
-pub struct Lines<'t> {
-    rest: &'t [u8],
-}
-
-impl<'t> Lines<'t> {
-    /// The lines of `text`.
-    pub fn new(text: &'t [u8]) -> Self {
-        Self { rest: text }
-    }
-}
-
-impl<'t> Iterator for Lines<'t> {
-    type Item = &'t [u8];
-
-    fn next(&mut self) -> Option<&'t [u8]> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let most = self.rest.get(..LINE_MAX).unwrap_or(self.rest);
-        let mut end = most.iter().position(|b| matches!(b, b'\n' | 0)).unwrap_or(most.len());
-        let nul = most.get(end) == Some(&0);
-        let shown = if nul { end } else { (end + 1).min(most.len()) };
-        if nul {
-            end = most.iter().position(|b| *b == b'\n').unwrap_or(most.len());
-        }
-        let line = most.get(..shown).unwrap_or(most);
-        self.rest = self.rest.get((end + 1).min(most.len())..).unwrap_or_default();
-        Some(line)
     }
 }
 
@@ -134,7 +99,7 @@ impl<'a> Reader<'a> {
     pub fn read(&mut self, tx: &mut Transaction<'_>, text: &[u8]) -> Result<(), Stopped> {
         self.committed = Some((tx.batch.mark(), tx.resets.len()));
         let mut number = 0;
-        for line in Lines::new(text) {
+        for line in lines(text) {
             number += 1;
             tx.batch.set_line(number);
             if self.line(tx, line, number)? {
@@ -154,7 +119,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a text in which no table begins: blank lines and comments are all that it may have.
     pub fn read_without_tables(&mut self, text: &[u8]) -> Result<(), Stopped> {
-        for (line, number) in Lines::new(text).zip(1u32..) {
+        for (line, number) in lines(text).zip(1u32..) {
             if !self.comment(line) {
                 return Err(self.malformed(format!("line {number} failed")));
             }
@@ -414,16 +379,6 @@ fn policy_counters(text: &[u8]) -> Option<Counters> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_end_at_newlines_at_nuls_and_at_their_longest() {
-        let lines = |text: &'static [u8]| Lines::new(text).collect::<Vec<_>>();
-        assert_eq!(lines(b"a\n\nb"), [&b"a\n"[..], b"\n", b"b"]);
-        assert_eq!(lines(b"a\0b\nc\n"), [&b"a"[..], b"c\n"]);
-        assert_eq!(lines(b"\0\n"), [&b""[..]]);
-        let long = vec![b'x'; 2 * LINE_MAX + 1];
-        assert_eq!(Lines::new(&long).map(<[u8]>::len).collect::<Vec<_>>(), [LINE_MAX, LINE_MAX, 1]);
-    }
 
     #[test]
     fn counters_before_a_line() {
