@@ -238,14 +238,6 @@ enum Found {
 }
 
 impl Found {
-    /// The name of the extension that it belongs to.
-    fn spec(self, loaded: &[&'static Spec]) -> Option<&'static str> {
-        match self {
-            Self::Generic(_) => None,
-            Self::Extension(i, _) => loaded.get(i).map(|s| s.name),
-        }
-    }
-
     /// Whether two names stand for one option, so that a common prefix is not ambiguous.
     fn same(self, other: Self) -> bool {
         match (self, other) {
@@ -256,27 +248,63 @@ impl Found {
     }
 }
 
-/// Finds a long option: generic ones first, then those of the extension loaded last; exactly, else by a prefix that only one has.
+/// The extensions in the order in which stock's option table has them, each once and with the place of the one loaded last: behind the
+/// generic options those that check their options themselves, the last one first, then the others, the first one first.
+fn table_order<'l>(loaded: &'l [&'static Spec]) -> impl Iterator<Item = (usize, &'static Spec)> + 'l {
+    let first =
+        move |(at, spec): &(usize, &&'static Spec)| loaded.iter().position(|s| s.name == spec.name) == Some(*at);
+    let firsts = move || loaded.iter().enumerate().filter(first);
+    let own = firsts().rev().filter(|(_, spec)| spec.own_checks);
+    let last = move |spec: &Spec| loaded.iter().rposition(|s| s.name == spec.name).unwrap_or_default();
+    own.chain(firsts().filter(|(_, spec)| !spec.own_checks)).map(move |(_, spec)| (last(spec), *spec))
+}
+
+/// Finds a long option in stock's table: exactly, else by a prefix that only one has.
 fn find(name: &[u8], loaded: &[&'static Spec]) -> Option<Found> {
     let generic = LONG.iter().map(|(long, letter)| (*long, Found::Generic(*letter)));
-    let extensions = loaded.iter().enumerate().rev();
+    let extensions = table_order(loaded);
     let theirs = extensions.flat_map(|(i, spec)| spec.options.iter().map(move |o| (o.name, Found::Extension(i, o))));
-    let mut candidate: Option<(&str, Found)> = None;
+    let mut candidate: Option<Found> = None;
     let mut ambiguous = false;
     for (long, found) in generic.chain(theirs) {
         if long.as_bytes() == name {
             return Some(found);
         }
         if long.as_bytes().starts_with(name) {
-            match candidate {
-                None => candidate = Some((long, found)),
-                // One name hides the same name of the same extension loaded before.
-                Some((name, other)) => {
-                    let hidden = long == name && other.spec(loaded) == found.spec(loaded);
-                    ambiguous |= !hidden && !found.same(other);
-                }
-            }
+            ambiguous |= candidate.is_some_and(|other| !found.same(other));
+            candidate.get_or_insert(found);
         }
     }
-    candidate.filter(|_| !ambiguous).map(|(_, found)| found)
+    candidate.filter(|_| !ambiguous)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ext::Match;
+    use crate::types::Family;
+
+    /// Observed with stock 1.8.9: which of the loaded matches gets an option that several have.
+    #[test]
+    fn the_order_of_the_option_table() {
+        let asked = |loaded: &[&str], name: &str| {
+            let specs: Vec<_> =
+                loaded.iter().filter_map(|n| Match::new(n.as_bytes(), Family::V4)).map(|m| m.spec()).collect();
+            match find(name.as_bytes(), &specs) {
+                Some(Found::Extension(at, _)) => format!("{} {at}", loaded[at]),
+                other => format!("{other:?}"),
+            }
+        };
+        assert_eq!(asked(&["tcp", "multiport"], "sport"), "tcp 0");
+        assert_eq!(asked(&["multiport", "tcp"], "sport"), "tcp 1");
+        assert_eq!(asked(&["udp", "multiport"], "sport"), "udp 0");
+        assert_eq!(asked(&["multiport", "udp"], "sport"), "multiport 0");
+        assert_eq!(asked(&["tcp", "multiport", "tcp"], "sport"), "tcp 2");
+        assert_eq!(asked(&["udp", "tcp", "udp"], "sport"), "tcp 1");
+        assert_eq!(asked(&["tcp", "multiport"], "sports"), "multiport 1");
+        assert_eq!(asked(&["tcp", "tcp"], "dp"), "tcp 1");
+        assert_eq!(asked(&["tcp", "multiport"], "dpo"), "None");
+        assert_eq!(asked(&["udp", "tcp"], "dp"), "None");
+        assert_eq!(asked(&["tcp"], "s"), "None");
+    }
 }
