@@ -258,3 +258,90 @@ fn capture(line: &Line) -> Option<String> {
     let family = if line.family == Family::V4 { "ip" } else { "ip6" };
     Some(format!("{family}\t{}\t{text}\t{}\n", line.table, hex(&exprs)))
 }
+
+// --- rules of nft -------------------------------------------------------------------------------------------------------------------
+
+const FOREIGN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/foreign.txt");
+
+/// The ruleset in which nft's rules stand, for each family (`ip`, `ip6`).
+const NFT: &str = "table FAMILY t {
+    counter cnt { }
+    set blocked { type ADDR; flags dynamic; }
+    map verdicts { type ADDR . inet_service : verdict; }
+    chain user { }
+    chain INPUT { type filter hook input priority 0; }
+    chain PREROUTING { type nat hook prerouting priority -100; }
+    chain POSTROUTING { type nat hook postrouting priority 100; }
+    chain RAW { type filter hook prerouting priority -300; }
+}
+";
+
+/// What we make of a rule: the text behind `-A CHAIN`, or `#` and its description.
+fn made_of(family: Family, exprs: &[u8], userdata: Option<&[u8]>) -> String {
+    match Raiser::new(family).raise(exprs, userdata) {
+        Raised::Rule(body, _) => printed(family, &body),
+        Raised::Opaque(_) => {
+            let mut out = Out::new();
+            describe(family, exprs, userdata, &mut out);
+            format!("# {}", String::from_utf8_lossy(out.as_bytes()))
+        }
+    }
+}
+
+/// Rules that nft wrote: each is read exactly or described. Fields: family, chain, nft's text, expressions, userdata, what we make of it.
+/// `UPDATE=1` has nft write them again and takes our reading as the right one: look at the difference.
+#[test]
+fn rules_of_nft_are_read_exactly_or_described() {
+    let file = std::fs::read_to_string(FOREIGN).unwrap();
+    let update = std::env::var_os("UPDATE").is_some();
+    let (mut again, mut wrong, mut rules) = (String::new(), Vec::new(), 0);
+    for line in file.lines() {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [family, chain, text, ..] = fields[..] else {
+            again += &format!("{line}\n");
+            continue;
+        };
+        let number = if family == "ip" { Family::V4 } else { Family::V6 };
+        if update {
+            let written = Namespace::new().unwrap().run(|| written_by_nft(number, family, chain, text)).unwrap();
+            let Some((exprs, userdata)) = written else { continue };
+            let made = made_of(number, &exprs, Some(&userdata).filter(|u| !u.is_empty()).map(Vec::as_slice));
+            again += &format!("{family}\t{chain}\t{text}\t{}\t{}\t{made}\n", hex(&exprs), hex(&userdata));
+            continue;
+        }
+        rules += 1;
+        let [_, _, _, exprs, userdata, wanted] = fields[..] else { panic!("{text}: not captured") };
+        let (exprs, userdata) = (unhex(exprs), unhex(userdata));
+        let made = made_of(number, &exprs, Some(&userdata).filter(|u| !u.is_empty()).map(Vec::as_slice));
+        if made != wanted {
+            wrong.push(format!("{family} {text}\n   is read as {made}\n   and not as {wanted}"));
+        }
+    }
+    if update {
+        std::fs::write(FOREIGN, again).unwrap();
+        return;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(rules > 100, "only {rules} rules");
+}
+
+/// Expressions and userdata of a rule as nft writes it; `None` if this nft or this kernel does not take it.
+fn written_by_nft(number: Family, family: &str, chain: &str, text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let address = if number == Family::V4 { "ipv4_addr" } else { "ipv6_addr" };
+    let script = NFT.replace("FAMILY", family).replace("ADDR", address);
+    let script = format!("{script}\nadd rule {family} t {chain} {text}\n");
+    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(nft.stdin.as_mut().unwrap(), script.as_bytes()).unwrap();
+    if !nft.wait().unwrap().success() {
+        return None;
+    }
+    let mut found = (Vec::new(), Vec::new());
+    let mut each = |event: Event<'_>| {
+        if let Event::Rule(rule) = event {
+            found = (rule.exprs.to_vec(), rule.userdata.unwrap_or_default().to_vec());
+        }
+        ControlFlow::Continue(())
+    };
+    Session::open().unwrap().rules(number, b"t", chain.as_bytes(), &mut each).unwrap();
+    Some(found)
+}

@@ -237,7 +237,9 @@ impl<'o> Describer<'o> {
             }
             _ => {
                 out.bytes(&r.words());
-                write!(out, " {}", names::cmp(op));
+                // Behind a mask nft writes the sign that it leaves out elsewhere.
+                let sign = if r.mask.is_some() && op == NFT_CMP_EQ { "== " } else { names::cmp(op) };
+                write!(out, " {sign}");
                 value(r.kind, data, out);
             }
         }
@@ -260,6 +262,7 @@ impl<'o> Describer<'o> {
             b"byteorder" => self.byteorder(&a),
             b"nat" => self.nat(&a),
             b"masq" if data.is_empty() => Some(self.word().str("masquerade")),
+            b"redir" if data.is_empty() => Some(self.word().str("redirect")),
             b"redir" => self.redirect(&a),
             b"reject" => self.reject(&a),
             b"objref" => self.objref(&a),

@@ -59,7 +59,7 @@ fn loads_and_tests_read_as_nft_writes_them() {
         x.meta_set(NFT_META_NFTRACE, NFT_REG32_01);
         x.xt_match("comment", 0, |b| b.bytes(b"hi"));
     };
-    assert_eq!(v4(marks), "meta mark & 0xff 0x5 meta nftrace set 1 xt match \"comment\" rev 0 0x6869000000000000");
+    assert_eq!(v4(marks), "meta mark & 0xff == 0x5 meta nftrace set 1 xt match \"comment\" rev 0 0x6869000000000000");
 }
 
 #[test]
