@@ -109,6 +109,7 @@ fn change(
     for _ in 0..ATTEMPTS {
         let mut out = Out::new();
         let mut transaction = Transaction::new(session, cx.family, ids);
+        transaction.once = command.rule.len() == 1;
         if pinned {
             transaction.pin()?;
         }

@@ -12,6 +12,7 @@ use crate::text::RuleSpec;
 use crate::text::command::check_new_chain;
 use crate::types::{Counters, Family};
 use crate::wire::consts::{NF_ACCEPT, NF_DROP, NFT_RULE_COMPAT_F_INV};
+use crate::wire::msg::RuleMsg;
 use std::ops::ControlFlow;
 
 /// A batch in the making.
@@ -30,6 +31,8 @@ pub struct Transaction<'s> {
     pub(super) raiser: Raiser,
     /// Rules (table, chain, handle) whose counters the kernel itself must reset after the batch.
     pub(super) resets: Vec<(Vec<u8>, Vec<u8>, u64)>,
+    /// It is for one rule: nothing that follows asks for the rules as they are then, so no more of them is read than is needed.
+    pub once: bool,
     /// Rules get ids, so that later commands can refer to them.
     ids: bool,
     next_id: u32,
@@ -46,6 +49,7 @@ impl<'s> Transaction<'s> {
             generation: None,
             raiser: Raiser::new(family),
             resets: Vec::new(),
+            once: false,
             ids,
             next_id: 0,
         }
@@ -281,8 +285,11 @@ impl<'s> Transaction<'s> {
         })
     }
 
-    /// Changes the known rules of a chain.
+    /// Changes the known rules of a chain, for the commands that follow.
     fn edit(&mut self, table: &[u8], chain: &[u8], change: impl FnOnce(&mut Vec<Slot>)) -> Result<(), Failure> {
+        if self.once {
+            return Ok(());
+        }
         let (family, session) = (self.family, &mut *self.session);
         if let Some(view) = self.view.chain(session, family, table, chain)? {
             change(&mut view.rules(session, family)?.slots);
@@ -295,6 +302,15 @@ impl<'s> Transaction<'s> {
         self.pin()?;
         let (family, session) = (self.family, &mut *self.session);
         match self.view.chain(session, family, table, chain)? {
+            Some(view) if self.once && !view.rules_known() && !view.empty => {
+                let mut number = 0;
+                let found = first_in_kernel(session, family, table, chain, |_| {
+                    number += 1;
+                    number > at
+                })?;
+                let len = found.as_ref().map_or(number, |(before, _)| before + 1);
+                Ok((found.map(|(_, slot)| slot), len))
+            }
             Some(view) => {
                 let slots = &view.rules(session, family)?.slots;
                 Ok((slots.get(at).cloned(), slots.len()))
@@ -330,8 +346,15 @@ impl<'s> Transaction<'s> {
         let wanted = self.canonical(body);
         let (family, session) = (self.family, &mut *self.session);
         let Some(view) = self.view.chain(session, family, table, chain)? else { return Ok(None) };
-        if !view.rules_known() && !view.empty {
-            return Self::find_in_kernel(session, family, table, chain, &wanted, &mut self.raiser);
+        if self.once && !view.rules_known() && !view.empty {
+            let raiser = &mut self.raiser;
+            return first_in_kernel(
+                session,
+                family,
+                table,
+                chain,
+                |rule| matches!(raiser.raise(rule.exprs, rule.userdata), Raised::Rule(body, _) if body == wanted),
+            );
         }
         let rules = view.rules(session, family)?;
         for (at, slot) in rules.slots.iter().enumerate() {
@@ -342,35 +365,6 @@ impl<'s> Transaction<'s> {
             }
         }
         Ok(None)
-    }
-
-    /// Looks for a rule while the kernel lists the chain, without keeping what passes.
-    fn find_in_kernel(
-        session: &mut Session,
-        family: Family,
-        table: &[u8],
-        chain: &[u8],
-        wanted: &Body,
-        raiser: &mut Raiser,
-    ) -> Result<Option<(usize, Slot)>, Failure> {
-        let (mut at, mut found) = (0, None);
-        session.rules(family, table, chain, &mut |event| {
-            let rule = match event {
-                Event::Restart => {
-                    at = 0;
-                    return ControlFlow::Continue(());
-                }
-                Event::Rule(rule) => rule,
-            };
-            if matches!(raiser.raise(rule.exprs, rule.userdata), Raised::Rule(body, _) if body == *wanted) {
-                let body = SlotBody::Arena(0..0, 0..0);
-                found = Some((at, Slot { handle: Some(rule.handle), id: 0, body }));
-                return ControlFlow::Break(());
-            }
-            at += 1;
-            ControlFlow::Continue(())
-        })?;
-        Ok(found)
     }
 
     /// A rule as it would come back from the kernel: what is merged or written in another form there compares equal then.
@@ -604,6 +598,36 @@ fn expressions<'a>(slot: &Slot, rules: &'a Rules, batch: &'a Batch) -> (&'a [u8]
             (batch.as_bytes().get(range).unwrap_or_default(), None)
         }
     }
+}
+
+/// The first rule of a chain that is `wanted`, with its place from 0, while the kernel lists them; what passes is not kept, and what follows
+/// is not read.
+fn first_in_kernel(
+    session: &mut Session,
+    family: Family,
+    table: &[u8],
+    chain: &[u8],
+    mut wanted: impl FnMut(&RuleMsg<'_>) -> bool,
+) -> Result<Option<(usize, Slot)>, Failure> {
+    let (mut at, mut found, mut restarted) = (0, None, false);
+    session.rules(family, table, chain, &mut |event| {
+        let rule = match event {
+            Event::Restart => {
+                restarted = true;
+                return ControlFlow::Break(());
+            }
+            Event::Rule(rule) => rule,
+        };
+        if wanted(rule) {
+            let body = SlotBody::Arena(0..0, 0..0);
+            found = Some((at, Slot { handle: Some(rule.handle), id: 0, body }));
+            return ControlFlow::Break(());
+        }
+        at += 1;
+        ControlFlow::Continue(())
+    })?;
+    // The ruleset changed while it was listed, so the generation that this transaction is tied to is over.
+    if restarted { Err(Failure::Stale) } else { Ok(found) }
 }
 
 /// What `NFTA_RULE_COMPAT` says of a rule: its protocol, and whether it is inverted (fact sheet 2.6).
