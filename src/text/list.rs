@@ -3,7 +3,7 @@
 use super::Command;
 use crate::ext::base::print_protocol;
 use crate::ext::{Action, Base, Body, PrintCx};
-use crate::types::{Counters, Family, IfacePattern, Names, Network, Out};
+use crate::types::{Counters, Family, IfacePattern, Names, Network, NoNames, Out};
 use std::net::IpAddr;
 
 /// How a listing is printed.
@@ -138,7 +138,8 @@ pub fn verbose_rule(body: &Body, family: Family, names: &dyn Names, out: &mut Ou
     out.bytes(body.action.column());
     let (protocol, not) = body.base.protocol.unwrap_or((0, false));
     out.str(if not { " !" } else { "  " });
-    let cx = PrintCx { family, numeric: true, names, protocol: None };
+    // Only the names that are built in: stock does not ask the database here.
+    let cx = PrintCx { family, numeric: true, names: &NoNames, protocol: None };
     if protocol == 0 {
         out.str("all");
     } else {

@@ -111,7 +111,7 @@ impl<'r> Worker<'r> {
     fn both(&self, commands: &[Call]) -> io::Result<(Outcome, Outcome, Vec<Difference>)> {
         let Some(call) = commands.last() else { return Err(io::Error::other("no command")) };
         let (theirs, ours) = self.pair.run(call)?;
-        let found = outcomes(commands, &theirs, &ours);
+        let found = if crashed(&theirs) { Vec::new() } else { outcomes(commands, &theirs, &ours) };
         Ok((theirs, ours, found))
     }
 
@@ -131,6 +131,11 @@ impl<'r> Worker<'r> {
     fn dumps(&mut self) -> io::Result<(Dump, Dump)> {
         Ok((self.pair.theirs.dump()?, self.pair.ours.dump()?))
     }
+}
+
+/// Stock dies of a few broken values; there is nothing to copy then.
+const fn crashed(outcome: &Outcome) -> bool {
+    outcome.code >= 128
 }
 
 /// The difference between two kernels after some commands.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Kind, Worker, base, kernels};
+use super::{Kind, Worker, base, crashed, kernels};
 use crate::compare::{Difference, What};
 use crate::generate::{TABLES, commands, mutate};
 use crate::oracle::Call;
@@ -88,7 +88,7 @@ impl Worker<'_> {
             if ours.code != 0 {
                 self.unchanged(&call, &before, &our_dump);
             }
-            if theirs.code == 0 || ours.code == 0 {
+            if !crashed(&theirs) && (theirs.code == 0 || ours.code == 0) {
                 self.findings.add(kernels(std::slice::from_ref(&call), &their_dump, &our_dump));
             }
             if their_dump != before || our_dump != before {
@@ -120,7 +120,7 @@ impl Worker<'_> {
             let (their_dump, our_dump) = self.dumps()?;
             if ours.code != 0 {
                 self.unchanged(&commands[commands.len() - 1], &before, &our_dump);
-            } else {
+            } else if !crashed(&theirs) {
                 self.findings.add(kernels(&commands, &their_dump, &our_dump));
             }
         }
@@ -143,8 +143,9 @@ impl Worker<'_> {
     }
 }
 
-/// How many tables the last command's file names.
+/// How many tables the last command's file has; what stands behind the first COMMIT counts as another one.
 fn tables(commands: &[Call]) -> usize {
     let input = commands.last().and_then(|call| call.input.as_deref()).unwrap_or_default();
-    input.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"*")).count()
+    let mut lines = input.split(|byte| *byte == b'\n').skip_while(|line| *line != b"COMMIT").skip(1);
+    1 + usize::from(lines.any(|line| !line.is_empty() && !line.starts_with(b"#")))
 }

@@ -123,9 +123,9 @@ pub fn print_port(port: u16, protocol: Option<u8>, out: &mut Out, cx: &PrintCx<'
     }
 }
 
-/// Writes the conditions on both ports; two single ports that are both to be met are loaded as one.
+/// Writes the conditions on both ports; two single ports that are both to be met are loaded as one (but stock takes port 0 for none there).
 pub fn encode(src: Ports, dst: Ports, x: &mut ExprWriter<'_>) {
-    if let (Some(s), Some(d), false, false) = (src.one(), dst.one(), src.invert, dst.invert) {
+    if let (Some(s @ 1..), Some(d @ 1..), false, false) = (src.one(), dst.one(), src.invert, dst.invert) {
         let ([a, b], [c, d]) = (s.to_be_bytes(), d.to_be_bytes());
         x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 4);
         x.cmp_eq(false, &[a, b, c, d]);
