@@ -242,7 +242,6 @@ fn capture(line: &Line) -> Option<String> {
     run(&["-N", "user"]);
     let rule: Vec<&str> = ["-A", "chain"].into_iter().chain(words.iter().map(String::as_str)).collect();
     if !run(&rule).status.success() {
-        eprintln!("{program}: {} is refused", line.text);
         return None;
     }
     let listed = String::from_utf8_lossy(&run(&["-S", "chain"]).stdout).into_owned();

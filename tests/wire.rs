@@ -27,7 +27,7 @@ fn read_all(bytes: &[u8]) {
 fn read_attributes(attrs: &[u8]) {
     let _ = (TableMsg::decode(attrs), ChainMsg::decode(attrs), SetMsg::decode(attrs), decode_generation(attrs));
     if let Ok(rule) = RuleMsg::decode(attrs) {
-        rule.expressions().for_each(|e| drop(e.is_ok()));
+        let _ = rule.expressions().count();
     }
     let mut covered = 0;
     for attr in Attrs::new(attrs) {
@@ -119,8 +119,13 @@ fn a_length_that_does_not_fit_is_noticed() {
         w.close(nest);
     }));
     let mut batch = Batch::new(Family::V4);
+    batch.add_table(b"t");
+    let mark = batch.mark();
     batch.raw_rule(b"t", b"c", RulePlace::Append, None, None, &long);
-    assert!(batch.overflowed());
+    assert!(batch.overflowed() && batch.unlistable().count() == 1);
+    batch.undo(mark);
+    assert!(!batch.overflowed() && batch.unlistable().count() == 0 && batch.len() == 1);
+    batch.raw_rule(b"t", b"c", RulePlace::Append, None, None, &long);
     batch.clear();
     assert!(!batch.overflowed());
 }
@@ -172,36 +177,36 @@ fn an_expression_of_an_odd_shape_is_kept_as_it_is() {
     let dreg = |w: &mut Writer| w.u32(NFTA_META_DREG, 1);
     assert!(!odd(&|w| {
         key(w);
-        dreg(w)
+        dreg(w);
     }));
     assert!(!odd(&|w| {
         dreg(w);
-        key(w)
+        key(w);
     }));
     assert!(odd(&|w| {
         key(w);
         dreg(w);
-        dreg(w)
+        dreg(w);
     }));
     assert!(odd(&|w| {
         key(w);
         dreg(w);
-        w.u32(NFTA_META_SREG, 1)
+        w.u32(NFTA_META_SREG, 1);
     }));
     assert!(odd(&|w| {
         key(w);
         dreg(w);
-        w.u32(9, 1)
+        w.u32(9, 1);
     }));
     assert!(odd(&|w| {
         key(w);
-        w.u16(NFTA_META_DREG, 1)
+        w.u16(NFTA_META_DREG, 1);
     }));
     assert!(odd(&key));
     assert!(odd(&|w| {
         key(w);
         dreg(w);
-        w.raw(&[1, 0])
+        w.raw(&[1, 0]);
     }));
 }
 
@@ -313,7 +318,7 @@ proptest! {
     fn what_is_written_reads_back(exprs in prop::collection::vec(written(), 0..20)) {
         let mut w = Writer::new();
         exprs.iter().for_each(|e| e.write(&mut ExprWriter::new(&mut w)));
-        prop_assert!(!w.overflowed() && w.len() % 4 == 0);
+        prop_assert!(!w.overflowed() && w.len().is_multiple_of(4));
         let read: Vec<_> = Exprs::new(w.as_bytes()).collect::<Result<_, _>>().unwrap();
         prop_assert_eq!(read.len(), exprs.len());
         for (read, written) in read.iter().zip(&exprs) {

@@ -270,14 +270,14 @@ mod tests {
         assert_eq!(
             read(None, |x| {
                 source(x);
-                limit(x)
+                limit(x);
             }),
             " -s 10.0.0.0/8 -m limit --limit 5/min -c 0 0"
         );
         assert_eq!(
             read(None, |x| {
                 limit(x);
-                source(x)
+                source(x);
             }),
             "opaque"
         );
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(
             read(None, |x| {
                 source(x);
-                source(x)
+                source(x);
             }),
             "opaque"
         );
@@ -337,14 +337,14 @@ mod tests {
         assert_eq!(
             read(None, |x| {
                 protocol(x, false);
-                bare(x)
+                bare(x);
             }),
             " -p tcp -m tcp -c 0 0"
         );
         assert_eq!(
             read(None, |x| {
                 protocol(x, true);
-                bare(x)
+                bare(x);
             }),
             "opaque"
         );

@@ -1,6 +1,6 @@
 //! What can go wrong between us and the kernel.
 
-use super::batch::Op;
+use super::op::Op;
 use crate::wire::DecodeError;
 
 /// A request that failed as a whole. `errno` numbers are positive, as in `asm/errno.h`.

@@ -11,13 +11,15 @@ mod load;
 pub mod names;
 pub mod netns;
 mod nss;
+pub mod op;
 mod parallel;
 pub mod rtnl;
 pub mod session;
 pub mod world;
 
-pub use batch::{Batch, BatchMark, Op, OpKind, RulePlace, What};
+pub use batch::{Batch, BatchMark, RulePlace};
 pub use dump::Event;
 pub use error::{CommitError, Error, Refusal, errno_text};
 pub use load::ruleset;
+pub use op::{Op, OpKind, What};
 pub use session::{BaseChain, Chain, Session, Table};

@@ -52,9 +52,10 @@ impl Writer {
         self.overflowed = false;
     }
 
-    /// Cuts back to `len` bytes, to undo a message that was begun.
-    pub fn truncate(&mut self, len: usize) {
+    /// Cuts back to `len` bytes, to undo messages; `overflowed` is what [`Self::overflowed`] said then.
+    pub fn rewind(&mut self, len: usize, overflowed: bool) {
         self.buf.truncate(len);
+        self.overflowed = overflowed;
     }
 
     /// Whether some length did not fit its field; the buffer must then not be sent.
@@ -174,7 +175,7 @@ impl Writer {
     }
 
     fn align(&mut self) {
-        while self.buf.len() % 4 != 0 {
+        while !self.buf.len().is_multiple_of(4) {
             self.buf.push(0);
         }
     }

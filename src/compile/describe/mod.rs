@@ -5,12 +5,13 @@
 //! line has no control characters. It is for people: it is not read back.
 
 mod names;
+mod values;
 
-use crate::types::{Family, Out, builtin_protocol_name};
+use crate::types::{Family, Out};
 use crate::wire::consts::*;
 use crate::wire::{Attr, Attrs, Expr, Exprs, Verdict};
 use names::{Kind, Named};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use values::{hex, hex_text, mask_text, network, value, value_text};
 
 /// Appends a description of the payload of `NFTA_RULE_EXPRESSIONS` and, in hex, of `NFTA_RULE_USERDATA`.
 pub fn describe(family: Family, exprs: &[u8], userdata: Option<&[u8]>, out: &mut Out) {
@@ -78,6 +79,12 @@ impl<'o> Describer<'o> {
             self.out.byte(b' ');
         }
         self.out
+    }
+
+    /// A word that is all there is to say.
+    fn say(&mut self, word: &str) -> Option<()> {
+        self.word().str(word);
+        Some(())
     }
 
     fn expression(&mut self, expr: &Expr<'_>) {
@@ -261,12 +268,12 @@ impl<'o> Describer<'o> {
             }),
             b"byteorder" => self.byteorder(&a),
             b"nat" => self.nat(&a),
-            b"masq" if data.is_empty() => Some(self.word().str("masquerade")),
-            b"redir" if data.is_empty() => Some(self.word().str("redirect")),
+            b"masq" if data.is_empty() => self.say("masquerade"),
+            b"redir" if data.is_empty() => self.say("redirect"),
             b"redir" => self.redirect(&a),
             b"reject" => self.reject(&a),
             b"objref" => self.objref(&a),
-            b"notrack" if data.is_empty() => Some(self.word().str("notrack")),
+            b"notrack" if data.is_empty() => self.say("notrack"),
             _ => None,
         };
         if done.is_none() {
@@ -515,112 +522,6 @@ fn dump(name: &[u8], data: &[u8], out: &mut Out) {
         }
     }
     out.str(" ]");
-}
-
-fn value_text(kind: Kind, bytes: &[u8]) -> Vec<u8> {
-    let mut out = Out::new();
-    value(kind, bytes, &mut out);
-    out.into_bytes()
-}
-
-fn mask_text(kind: Kind, mask: &[u8]) -> Vec<u8> {
-    match kind {
-        Kind::Host | Kind::HostHex | Kind::CtState => value_text(Kind::HostHex, mask),
-        Kind::Addr => value_text(Kind::Addr, mask),
-        _ => hex_text(mask),
-    }
-}
-
-/// Writes a register's bytes as their kind says; in hex if they do not fit it.
-fn value(kind: Kind, bytes: &[u8], out: &mut Out) {
-    let host = || match *bytes {
-        [a] => Some(u64::from(a)),
-        [a, b] => Some(u64::from(u16::from_ne_bytes([a, b]))),
-        [a, b, c, d] => Some(u64::from(u32::from_ne_bytes([a, b, c, d]))),
-        _ => <[u8; 8]>::try_from(bytes).ok().map(u64::from_ne_bytes),
-    };
-    let written = match kind {
-        Kind::Hex => None,
-        Kind::Addr => address(bytes, out),
-        Kind::Be if bytes.len() <= 8 => {
-            out.dec(bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
-            Some(())
-        }
-        Kind::Be => None,
-        Kind::Host => host().map(|n| out.dec(n)),
-        Kind::HostHex => host().map(|n| write!(out, "{n:#x}")),
-        Kind::Name => {
-            let end = bytes.iter().position(|b| *b == 0);
-            let star = if end.is_some() { "" } else { "*" };
-            let name = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-            write!(out, "\"{}{star}\"", name.escape_ascii());
-            Some(())
-        }
-        Kind::Proto => match *bytes {
-            [protocol] => match builtin_protocol_name(protocol) {
-                Some(name) => Some(out.str(name)),
-                None => Some(out.dec(u64::from(protocol))),
-            },
-            _ => None,
-        },
-        Kind::CtState => host().and_then(|bits| ct_states(u32::try_from(bits).ok()?, out)),
-    };
-    if written.is_none() {
-        out.str("0x");
-        hex(bytes, out);
-    }
-}
-
-fn ct_states(bits: u32, out: &mut Out) -> Option<()> {
-    let known = names::CT_STATES.iter().fold(0, |all, (bit, _)| all | bit);
-    if bits == 0 || bits & !known != 0 {
-        return None;
-    }
-    let words: Vec<_> = names::CT_STATES.iter().filter(|(bit, _)| bits & bit != 0).map(|s| s.1).collect();
-    out.str(&words.join(","));
-    Some(())
-}
-
-fn address(bytes: &[u8], out: &mut Out) -> Option<()> {
-    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
-        write!(out, "{}", Ipv4Addr::from(v4));
-    } else {
-        write!(out, "{}", Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?));
-    }
-    Some(())
-}
-
-/// An address with the mask under which it is compared; what was not loaded is not compared.
-fn network(bytes: &[u8], mask: &[u8], len: usize, out: &mut Out) {
-    let fill = |part: &[u8]| {
-        let mut whole = part.to_vec();
-        whole.resize(len, 0);
-        whole
-    };
-    value(Kind::Addr, &fill(bytes), out);
-    let mask = fill(mask);
-    let ones: u32 = mask.iter().take_while(|b| **b == 0xff).count() as u32 * 8;
-    let rest = mask.get(ones as usize / 8).map_or(0, |b| b.leading_ones());
-    let prefix = ones + rest;
-    out.byte(b'/');
-    if mask.iter().map(|b| b.count_ones()).sum::<u32>() == prefix {
-        out.dec(u64::from(prefix));
-    } else {
-        value(Kind::Addr, &mask, out);
-    }
-}
-
-fn hex_text(bytes: &[u8]) -> Vec<u8> {
-    value_text(Kind::Hex, bytes)
-}
-
-fn hex(bytes: &[u8], out: &mut Out) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for b in bytes {
-        for nibble in [b >> 4, b & 0xf] {
-            out.byte(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?'));
-        }
-    }
 }
 
 #[cfg(test)]
