@@ -248,15 +248,13 @@ impl Found {
     }
 }
 
-/// The extensions in the order in which stock's option table has them, each once and with the place of the one loaded last: behind the
-/// generic options those that check their options themselves, the last one first, then the others, the first one first.
+/// The extensions in the order in which stock's option table has them behind the generic options: the newest first. One that is loaded again
+/// keeps its place, and its options go to the one loaded last.
 fn table_order<'l>(loaded: &'l [&'static Spec]) -> impl Iterator<Item = (usize, &'static Spec)> + 'l {
-    let first =
-        move |(at, spec): &(usize, &&'static Spec)| loaded.iter().position(|s| s.name == spec.name) == Some(*at);
-    let firsts = move || loaded.iter().enumerate().filter(first);
-    let own = firsts().rev().filter(|(_, spec)| spec.own_checks);
-    let last = move |spec: &Spec| loaded.iter().rposition(|s| s.name == spec.name).unwrap_or_default();
-    own.chain(firsts().filter(|(_, spec)| !spec.own_checks)).map(move |(_, spec)| (last(spec), *spec))
+    let first = |at: usize, spec: &Spec| loaded.iter().position(|s| s.name == spec.name) == Some(at);
+    let last = |spec: &Spec| loaded.iter().rposition(|s| s.name == spec.name).unwrap_or_default();
+    let firsts = loaded.iter().enumerate().rev().filter(move |(at, spec)| first(*at, spec));
+    firsts.map(move |(_, spec)| (last(spec), *spec))
 }
 
 /// Finds a long option in stock's table: exactly, else by a prefix that only one has.
@@ -295,10 +293,10 @@ mod tests {
                 other => format!("{other:?}"),
             }
         };
-        assert_eq!(asked(&["tcp", "multiport"], "sport"), "tcp 0");
-        assert_eq!(asked(&["multiport", "tcp"], "sport"), "tcp 1");
-        assert_eq!(asked(&["udp", "multiport"], "sport"), "udp 0");
-        assert_eq!(asked(&["multiport", "udp"], "sport"), "multiport 0");
+        assert_eq!(asked(&["udp", "tcp"], "sport"), "tcp 1");
+        assert_eq!(asked(&["tcp", "udp"], "sport"), "udp 1");
+        assert_eq!(asked(&["tcp", "multiport"], "sport"), "tcp 0", "to multiport it is an abbreviation");
+        assert_eq!(asked(&["multiport"], "sport"), "multiport 0");
         assert_eq!(asked(&["tcp", "multiport", "tcp"], "sport"), "tcp 2");
         assert_eq!(asked(&["udp", "tcp", "udp"], "sport"), "tcp 1");
         assert_eq!(asked(&["tcp", "multiport"], "sports"), "multiport 1");

@@ -3,8 +3,8 @@
 //! # Matches
 //! Packets whose source port, destination port, or either of them is in a list of ports and ranges; `!` those where it is not.
 //! # Options
-//! One of `[!] --source-ports|--sports`, `[!] --destination-ports|--dports`, `[!] --ports`, each also in the singular; values
-//! `p[,p|,p:p]…`, where a range counts for two. `-p` must stand before it.
+//! One of `[!] --source-ports|--sports`, `[!] --destination-ports|--dports`, `[!] --ports` with a value `p[,p|,p:p]…`, where a range counts
+//! for two. `-p` must stand before it. (The singular forms are abbreviations: beside `-m tcp` they are options of `tcp`.)
 //! # Wire
 //! xt `multiport` revision 1: `struct xt_multiport_v1 { u8 flags, count; u16 ports[15]; u8 pflags[15]; u8 invert; }`, host order; `pflags` is
 //! 1 at the first port of a range.
@@ -67,15 +67,10 @@ const SAME: &str = "the same";
 
 const OPTIONS: &[Opt] = &[
     row("source-ports", SOURCE, "source port is one of these", bit(DESTINATION) | bit(EITHER)),
-    row("source-port", SOURCE, SAME, 0),
     row("sports", SOURCE, SAME, 0),
-    row("sport", SOURCE, SAME, 0),
     row("destination-ports", DESTINATION, "destination port is one of these", bit(SOURCE) | bit(EITHER)),
-    row("destination-port", DESTINATION, SAME, 0),
     row("dports", DESTINATION, SAME, 0),
-    row("dport", DESTINATION, SAME, 0),
     row("ports", EITHER, "source or destination port is one of these", bit(SOURCE) | bit(DESTINATION)),
-    row("port", EITHER, SAME, 0),
 ];
 
 impl Extension for Multiport {
@@ -265,7 +260,7 @@ mod tests {
                 ),
             );
         }
-        let names = read(V4, TCP, "multiport --sport ssh,0x50:+81").unwrap();
+        let names = read(V4, TCP, "multiport --sports ssh,0x50:+81").unwrap();
         assert_eq!(
             (names.save().as_str(), names.list(false).as_str()),
             (" --sports 22,80:81", " multiport sports ssh,80:81")
@@ -288,9 +283,9 @@ mod tests {
             (&format!(" --dports {fifteen},"), "too many ports specified"),
             (&format!(" --dports {fifteen}:16"), "too many ports specified"),
             ("", "multiport expection an option"),
-            (" --dport 5 --dports 6", "multiport: option \"--destination-ports\" can only be used once.\n"),
+            (" --destination-ports 5 --dports 6", "multiport: option \"--destination-ports\" can only be used once.\n"),
             (
-                " --dport 5 --sport 6",
+                " --dports 5 --sports 6",
                 "multiport: option \"--source-ports\" cannot be used together with \"--destination-ports\".\n",
             ),
             (
