@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn values_and_clamp() {
-        row(Family::V4, TCP, "TCPMSS --set-mss 1400", "--set-mss 1400", "TCPMSS set 1400", "7805000000000000");
+        row(Family::V4, TCP, "TCPMSS --set-mss 1400", "--set-mss 1400", " TCPMSS set 1400", "7805000000000000");
         let clamp = "TCPMSS --set-mss 1400 --clamp-mss-to-pmtu";
-        row(Family::V6, TCP, clamp, "--clamp-mss-to-pmtu", "TCPMSS clamp to PMTU", "ffff000000000000");
+        row(Family::V6, TCP, clamp, "--clamp-mss-to-pmtu", " TCPMSS clamp to PMTU", "ffff000000000000");
         error(Family::V4, TCP, "TCPMSS", "TCPMSS target: At least one parameter is required");
     }
 }
