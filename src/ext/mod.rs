@@ -5,6 +5,7 @@
 
 pub mod base;
 mod body;
+pub mod limits;
 mod list;
 pub mod matches;
 pub mod options;
@@ -50,6 +51,8 @@ pub struct Spec {
     /// What a rule needs to be valid with it, for the test generators: generic options such as `-p tcp`, and `@table/CHAIN` where it is
     /// limited to one, e.g. `@nat/POSTROUTING`.
     pub sample: &'static str,
+    /// Where the kernel takes it: nothing here asks for more than its sample meets.
+    pub limits: &'static [limits::Limit],
     /// One sentence for the help.
     pub summary: &'static str,
     /// What else the help lists in a family, below the options: values by name, each with a phrase.
@@ -71,6 +74,7 @@ impl Spec {
             late: false,
             stateful: false,
             sample: "",
+            limits: &[],
             summary,
             notes: |_| &[],
         }

@@ -15,6 +15,7 @@
 //! # Sources
 //! iptables-extensions(8) "addrtype"; `linux/netfilter/xt_addrtype.h`; `linux/rtnetlink.h`; IPv6 by experiment with packets.
 
+use crate::ext::limits::{self, INCOMING, OUTGOING};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, usage_bytes};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
@@ -87,6 +88,16 @@ impl Extension for AddrType {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "@filter/FORWARD",
+        limits: &[
+            limits::Limit::hooks(INCOMING).with("--limit-iface-in"),
+            limits::Limit::hooks(OUTGOING).with("--limit-iface-out"),
+            limits::Limit::never("BROADCAST").only(&[Family::V6]),
+            limits::Limit::never("BLACKHOLE").only(&[Family::V6]),
+            limits::Limit::never("PROHIBIT").only(&[Family::V6]),
+            limits::Limit::never("THROW").only(&[Family::V6]),
+            limits::Limit::never("NAT").only(&[Family::V6]),
+            limits::Limit::never("XRESOLVE").only(&[Family::V6]),
+        ],
         ..Spec::new("addrtype", 1, "matches the routing type of addresses")
     };
 

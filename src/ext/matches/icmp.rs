@@ -15,6 +15,7 @@
 //! iptables-extensions(8) "icmp"; `linux/netfilter_ipv4/ip_tables.h`; RFC 792; fact sheet 2.8, 3.4.
 
 use super::icmp_type::{EXAMPLES, IcmpType};
+use crate::ext::limits::Limit;
 use crate::ext::list::Match;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec};
@@ -42,6 +43,7 @@ impl Extension for Icmp {
         options: OPTIONS,
         implied_by: &[ICMP],
         sample: "-p icmp",
+        limits: &[Limit::protocols(&[ICMP])],
         ..Spec::new("icmp", 0, "matches type and code of ICMP")
     };
 

@@ -15,6 +15,7 @@
 //! iptables-extensions(8) "icmp6"; `linux/netfilter_ipv6/ip6_tables.h`; RFC 4443; fact sheet 2.8, 3.4.
 
 use super::icmp_type::{EXAMPLES, IcmpType};
+use crate::ext::limits::Limit;
 use crate::ext::list::Match;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec};
@@ -44,6 +45,7 @@ impl Extension for Icmp6 {
         options: OPTIONS,
         implied_by: &[ICMPV6],
         sample: "-p icmpv6",
+        limits: &[Limit::protocols(&[ICMPV6])],
         ..Spec::new("icmp6", 0, "matches type and code of ICMPv6")
     };
 

@@ -13,6 +13,7 @@
 //! # Sources
 //! iptables-extensions(8) "mac"; `linux/netfilter/xt_mac.h`.
 
+use crate::ext::limits::{INCOMING, Limit};
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
@@ -39,6 +40,7 @@ impl Extension for Mac {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "@filter/INPUT",
+        limits: &[Limit::hooks(INCOMING)],
         ..Spec::new("mac", 0, "matches the source address of the Ethernet header")
     };
 

@@ -16,6 +16,7 @@
 //! iptables-extensions(8) "multiport"; `linux/netfilter/xt_multiport.h`; fact sheet 3.2, 3.4.
 
 use super::ports::print_port;
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, port};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
@@ -74,8 +75,12 @@ const OPTIONS: &[Opt] = &[
 ];
 
 impl Extension for Multiport {
-    const SPEC: Spec =
-        Spec { options: OPTIONS, sample: "-p tcp", ..Spec::new("multiport", 1, "matches one of up to fifteen ports") };
+    const SPEC: Spec = Spec {
+        options: OPTIONS,
+        sample: "-p tcp",
+        limits: &[Limit::protocols(&[6, 17, 33, 132, 136])],
+        ..Spec::new("multiport", 1, "matches one of up to fifteen ports")
+    };
 
     fn new(_: Family) -> Self {
         Self { side: Side::Source, ports: Vec::new(), invert: false }

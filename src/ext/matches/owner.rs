@@ -16,11 +16,12 @@
 //! # Sources
 //! iptables-extensions(8) "owner"; `linux/netfilter/xt_owner.h`.
 
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, leading_number, usage_bytes};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Names, Out, Tri};
+use crate::types::{Family, Hook, Names, Out, Tri};
 use crate::usage;
 use crate::wire::BlobWriter;
 
@@ -59,6 +60,7 @@ impl Extension for Owner {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "@filter/OUTPUT",
+        limits: &[Limit::hooks(&[Hook::Output, Hook::Postrouting])],
         ..Spec::new("owner", 1, "matches the user and group of the sending socket")
     };
 

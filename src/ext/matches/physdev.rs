@@ -15,11 +15,12 @@
 //! # Sources
 //! iptables-extensions(8) "physdev"; `linux/netfilter/xt_physdev.h`.
 
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, IFNAMSIZ, Out, Tri};
+use crate::types::{Family, Hook, IFNAMSIZ, Out, Tri};
 use crate::usage;
 use crate::wire::BlobWriter;
 
@@ -46,6 +47,9 @@ const IS_OUT: u8 = 4;
 
 const NAMES: &[&str] = &["eth0", "veth+", "br-lan.10"];
 
+/// Where the kernel knows the port on the way out.
+const NOT_OUTPUT: &[Hook] = &[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Postrouting];
+
 const OPTIONS: &[Opt] = &[
     Opt::value("physdev-in", IN, Kind::Raw, "port", "bridge port that the packet came in by")
         .invertible()
@@ -60,6 +64,10 @@ impl Extension for Physdev {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "@filter/FORWARD",
+        limits: &[
+            Limit::hooks(NOT_OUTPUT).with("--physdev-out").unless("--physdev-is-bridged"),
+            Limit::hooks(NOT_OUTPUT).with("--physdev-is-out").unless("--physdev-is-bridged"),
+        ],
         ..Spec::new("physdev", 0, "matches the ports of a bridge")
     };
 

@@ -15,6 +15,7 @@
 //! iptables-extensions(8) "policy"; `linux/netfilter/xt_policy.h`; fact sheet 3.4.
 
 use crate::ext::base::print_protocol;
+use crate::ext::limits::{INCOMING, Limit, OUTGOING};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, usage_bytes};
 use crate::ext::resolve;
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
@@ -101,7 +102,11 @@ const OPTIONS: &[Opt] = &[
 ];
 
 impl Extension for Policy {
-    const SPEC: Spec = Spec { options: OPTIONS, ..Spec::new("policy", 0, "matches the IPsec policy of the packet") };
+    const SPEC: Spec = Spec {
+        options: OPTIONS,
+        limits: &[Limit::hooks(INCOMING).with("--dir in"), Limit::hooks(OUTGOING).with("--dir out")],
+        ..Spec::new("policy", 0, "matches the IPsec policy of the packet")
+    };
 
     fn new(_: Family) -> Self {
         Self { flags: 0, elements: Vec::new() }

@@ -19,6 +19,7 @@
 //! # Sources
 //! iptables-extensions(8) "recent"; `linux/netfilter/xt_recent.h`; fact sheet 3.2, 3.4.
 
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
@@ -121,6 +122,7 @@ impl Extension for Recent {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         stateful: true,
+        limits: &[Limit::never("--set --seconds"), Limit::never("--set --hitcount")],
         ..Spec::new("recent", 1, "keeps lists of addresses and matches against them")
     };
 

@@ -14,11 +14,12 @@
 //! # Sources
 //! iptables-extensions(8) "rpfilter"; `linux/netfilter/xt_rpfilter.h`.
 
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Opt, UsageError};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Out, Tri};
+use crate::types::{Family, Hook, Out, Tri};
 use crate::wire::BlobWriter;
 
 /// The conditions, as `XT_RPFILTER_*` bits.
@@ -38,8 +39,12 @@ const OPTIONS: &[Opt] = &[
 ];
 
 impl Extension for RpFilter {
-    const SPEC: Spec =
-        Spec { options: OPTIONS, sample: "@raw/PREROUTING", ..Spec::new("rpfilter", 0, "tests the reverse path") };
+    const SPEC: Spec = Spec {
+        options: OPTIONS,
+        sample: "@raw/PREROUTING",
+        limits: &[Limit::tables(&["mangle", "raw"]).at(&[Hook::Prerouting])],
+        ..Spec::new("rpfilter", 0, "tests the reverse path")
+    };
 
     fn new(_: Family) -> Self {
         Self { flags: 0 }

@@ -14,6 +14,7 @@
 //! # Sources
 //! iptables-extensions(8) "sctp"; `linux/netfilter/xt_sctp.h`; RFC 9260 §3; fact sheet 3.4.
 
+use crate::ext::limits::Limit;
 use crate::ext::matches::ports::{Ports, print_port};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, port_range, usage_bytes};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
@@ -103,6 +104,7 @@ impl Extension for Sctp {
         implied_by: &[PROTOCOL],
         own_checks: true,
         sample: "-p sctp",
+        limits: &[Limit::protocols(&[PROTOCOL])],
         ..Spec::new("sctp", 0, "matches ports and chunks of SCTP")
     };
 

@@ -19,6 +19,7 @@
 //! iptables-extensions(8) "tcp"; `linux/netfilter/xt_tcpudp.h`; RFC 9293 §3.1; fact sheet 2.3, 2.8.
 
 use super::ports::{self, Ports, Side};
+use crate::ext::limits::Limit;
 use crate::ext::list::Match;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, number, port_range, usage_bytes};
 use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec};
@@ -99,6 +100,7 @@ impl Extension for Tcp {
         own_checks: true,
         sample: "-p tcp",
         late: true,
+        limits: &[Limit::protocols(&[TCP])],
         ..Spec::new("tcp", 0, "matches ports, flags and options of TCP")
     };
 

@@ -14,6 +14,7 @@
 //! # Sources
 //! iptables-extensions(8) "tcpmss"; `linux/netfilter/xt_tcpmss.h`; RFC 9293 §3.7.1.
 
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::env::Env;
@@ -42,6 +43,7 @@ impl Extension for TcpMss {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "-p tcp",
+        limits: &[Limit::protocols(&[6])],
         ..Spec::new("tcpmss", 0, "matches the maximum segment size in the TCP header")
     };
 

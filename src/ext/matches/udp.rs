@@ -15,6 +15,7 @@
 //! iptables-extensions(8) "udp"; `linux/netfilter/xt_tcpudp.h`; RFC 768; fact sheet 2.3, 2.8.
 
 use super::ports::{self, Ports, Side};
+use crate::ext::limits::Limit;
 use crate::ext::list::Match;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec};
@@ -57,6 +58,7 @@ impl Extension for Udp {
         implied_by: &[UDP],
         sample: "-p udp",
         late: true,
+        limits: &[Limit::protocols(&[UDP])],
         ..Spec::new("udp", 0, "matches the ports of UDP")
     };
 

@@ -13,12 +13,13 @@
 //! # Sources
 //! iptables-extensions(8) "CT"; `linux/netfilter/xt_CT.h`; fact sheet 3.4; measured.
 
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, number, usage_bytes};
 use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Conntrack;
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Out};
+use crate::types::{Family, Hook, Out};
 use crate::wire::BlobWriter;
 
 /// `XT_CT_*` flags, zone, event masks, and names without their NULs.
@@ -94,6 +95,7 @@ impl Extension for Ct {
                 ("Events of an expectation:", "new"),
             ]
         },
+        limits: &[Limit::tables(&["raw"]).at(&[Hook::Prerouting, Hook::Output])],
         ..Spec::new("CT", 2, "says how conntrack is to treat the connection")
     };
 

@@ -12,12 +12,13 @@
 //! iptables-extensions(8) "NOTRACK"; `linux/netfilter/xt_CT.h`; fact sheet 3.3.
 
 use super::ct::{FLAG_ALIAS, FLAG_NOTRACK};
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, UsageError};
 use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Conntrack;
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Out};
+use crate::types::{Family, Hook, Out};
 use crate::wire::BlobWriter;
 
 /// There is nothing to say about it.
@@ -31,6 +32,7 @@ impl Extension for Notrack {
     const SPEC: Spec = Spec {
         wire: "CT",
         sample: "@raw/PREROUTING",
+        limits: &[Limit::tables(&["raw"]).at(&[Hook::Prerouting, Hook::Output])],
         ..Spec::new("NOTRACK", 2, "takes the packet out of connection tracking (now CT --notrack)")
     };
 

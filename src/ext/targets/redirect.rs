@@ -12,11 +12,12 @@
 //! iptables-extensions(8) "REDIRECT"; `linux/netfilter/nf_nat.h`; fact sheet 3.3, 3.4.
 
 use super::nat_range::{Base, Layout, NatRange, flag};
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Effect, Extension, NatAddr, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Out};
+use crate::types::{Family, Hook, Out};
 use crate::wire::BlobWriter;
 
 /// The ports that may be taken.
@@ -37,6 +38,7 @@ impl Extension for Redirect {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "-p tcp @nat/PREROUTING",
+        limits: &[Limit::tables(&["nat"]).at(&[Hook::Prerouting, Hook::Output])],
         ..Spec::new("REDIRECT", 0, "rewrites the destination address to this host's own")
     };
 

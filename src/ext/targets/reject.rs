@@ -12,11 +12,12 @@
 //! # Sources
 //! iptables-extensions(8) "REJECT"; `linux/netfilter_ipv4/ipt_REJECT.h`, `linux/netfilter_ipv6/ip6t_REJECT.h`; fact sheet 3.4; measured.
 
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
 use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Out};
+use crate::types::{Family, Hook, Out};
 use crate::wire::BlobWriter;
 use std::borrow::Cow;
 
@@ -111,6 +112,10 @@ impl Extension for Reject {
             Family::V4 => NOTES_V4,
             Family::V6 => NOTES_V6,
         },
+        limits: &[
+            Limit::tables(&["filter"]).at(&[Hook::Input, Hook::Forward, Hook::Output]),
+            Limit::protocols(&[6]).with("--reject-with tcp-reset"),
+        ],
         ..Spec::new("REJECT", 0, "drops the packet and answers with an error")
     };
 

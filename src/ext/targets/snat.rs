@@ -12,11 +12,12 @@
 //! iptables-extensions(8) "SNAT"; `linux/netfilter/nf_nat.h`; fact sheet 3.3, 3.4.
 
 use super::nat_range::{Base, Layout, NatRange, flag};
+use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Effect, Extension, NatAddr, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Out};
+use crate::types::{Family, Hook, Out};
 use crate::wire::BlobWriter;
 
 /// The new source.
@@ -52,6 +53,7 @@ impl Extension for Snat {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "-p tcp @nat/POSTROUTING",
+        limits: &[Limit::tables(&["nat"]).at(&[Hook::Input, Hook::Postrouting])],
         ..Spec::new("SNAT", 0, "rewrites the source address of a connection")
     };
 

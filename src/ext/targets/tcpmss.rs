@@ -12,6 +12,7 @@
 //! # Sources
 //! iptables-extensions(8) "TCPMSS"; `linux/netfilter/xt_TCPMSS.h`.
 
+use crate::ext::limits::{Limit, OUTGOING};
 use crate::ext::options::{Given, Kind, Opt, UsageError};
 use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
@@ -42,6 +43,7 @@ impl Extension for TcpMss {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "-p tcp --syn @mangle/FORWARD",
+        limits: &[Limit::protocols(&[6]), Limit::hooks(OUTGOING).with("--clamp-mss-to-pmtu")],
         ..Spec::new("TCPMSS", 0, "lowers the MSS in TCP SYN packets")
     };
 
