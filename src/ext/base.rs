@@ -441,7 +441,10 @@ mod tests {
         let range = |x: &mut ExprWriter<'_>| (nh(x, 12, 4), x.range(false, &[1, 1, 1, 1], &[1, 1, 1, 9])).1;
         assert_eq!(read(V4, range), "opaque");
         let two = |x: &mut ExprWriter<'_>| {
-            (nh(x, 12, 4), x.cmp_eq(true, &[1, 1, 1, 1]), nh(x, 12, 4), x.cmp_eq(true, &[1, 1, 1, 2])).3;
+            for last in [1, 2] {
+                nh(x, 12, 4);
+                x.cmp_eq(true, &[1, 1, 1, last]);
+            }
         };
         assert_eq!(read(V4, two), "opaque");
         let fragment = |x: &mut ExprWriter<'_>| (nh(x, 6, 2), x.mask(&[0x1f, 0xff]), x.cmp(NFT_CMP_GT, &[0, 0])).2;

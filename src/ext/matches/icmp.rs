@@ -204,7 +204,7 @@ mod tests {
             x.cmp(NFT_CMP_LTE, &[4]);
         };
         assert_eq!(raised_text(V4, P, bounds), " -m icmp --icmp-type 3/1:4");
-        assert_eq!(raised_text(crate::types::Family::V6, P, bounds), "opaque");
+        assert_eq!(raised_text(Family::V6, P, bounds), "opaque");
         assert_eq!(codes(false, false), " -m icmp --icmp-type 3/4");
         assert_eq!(codes(false, true), " -m icmp --icmp-type 3/1:4");
         assert_eq!(codes(true, false), "opaque");

@@ -147,7 +147,7 @@ impl Extension for Tcp {
     }
 
     fn finish(&mut self, _: u32, cx: &ParseCx<'_>) -> Result<(), UsageError> {
-        if self.is_native() && !cx.protocol.is_some_and(|(p, _)| p == TCP) {
+        if self.is_native() && cx.protocol.is_none_or(|(p, _)| p != TCP) {
             return Err(usage!("TCP match requires '-p tcp'"));
         }
         Ok(())
@@ -509,7 +509,9 @@ mod tests {
         let flags = |mask: Option<u8>, op, cmp: u8| {
             raised_text(V6, TCP, |x| {
                 x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
-                mask.map(|m| x.mask(&[m]));
+                if let Some(m) = mask {
+                    x.mask(&[m]);
+                }
                 x.cmp(op, &[cmp]);
             })
         };

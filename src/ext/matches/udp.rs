@@ -77,7 +77,7 @@ impl Extension for Udp {
     }
 
     fn finish(&mut self, _: u32, cx: &ParseCx<'_>) -> Result<(), UsageError> {
-        if self.is_native() && !cx.protocol.is_some_and(|(p, _)| p == UDP) {
+        if self.is_native() && cx.protocol.is_none_or(|(p, _)| p != UDP) {
             return Err(usage!("UDP match requires '-p udp'"));
         }
         Ok(())
@@ -99,7 +99,7 @@ impl Extension for Udp {
             b.u16(ports.min);
             b.u16(ports.max);
         }
-        b.u8(u8::from(self.src.invert) * INV_SRC | u8::from(self.dst.invert) * INV_DST);
+        b.u8((u8::from(self.src.invert) * INV_SRC) | (u8::from(self.dst.invert) * INV_DST));
     }
 
     fn decode(info: &[u8], _: Family) -> Option<Self> {
