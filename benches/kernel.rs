@@ -3,9 +3,8 @@
 //! The dump is compared with bare reads of the same dump, so that only our part of it shows.
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::System;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use oxtables::compile::{Raised, Raiser, describe};
@@ -15,47 +14,29 @@ use oxtables::kernel::netns::Namespace;
 use oxtables::kernel::{Batch, Event, OpKind, RulePlace, Session};
 use oxtables::model::builtins;
 use oxtables::types::{Family, Network, NoNames, Out, prefix_mask};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every method hands its arguments to the system allocator unchanged and adds only a count.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as above.
-        unsafe { System.realloc(ptr, layout, size) }
-    }
-}
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn allocations() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.allocations + stats.reallocations
+}
 
 /// Prints the best of `runs` runs: time and allocations, all and per rule.
 fn measure<T>(name: &str, rules: usize, runs: usize, mut work: impl FnMut() -> T) -> Duration {
-    let (mut best, mut allocations) = (Duration::MAX, 0);
+    let (mut best, mut counted) = (Duration::MAX, 0);
     for _ in 0..runs {
-        let (start, before) = (Instant::now(), ALLOCATIONS.load(Relaxed));
+        let (start, before) = (Instant::now(), allocations());
         std::hint::black_box(work());
         let took = start.elapsed();
         if took < best {
-            (best, allocations) = (took, ALLOCATIONS.load(Relaxed) - before);
+            (best, counted) = (took, allocations() - before);
         }
     }
     let each = best.as_nanos() / rules as u128;
-    println!("{name:<44} {:>9.1} ms {each:>7} ns/rule {allocations:>9} allocations", best.as_secs_f64() * 1e3);
+    println!("{name:<44} {:>9.1} ms {each:>7} ns/rule {counted:>9} allocations", best.as_secs_f64() * 1e3);
     best
 }
 

@@ -3,8 +3,6 @@
 //! A small sample by default; `OXTABLES_LAB_FULL=1` runs sixteen processes with 200 rules each, and 200 kills of a restore of
 //! 10,000 rules.
 
-#![expect(clippy::print_stdout, reason = "a test that says what it measured")]
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Stdio;

@@ -1,7 +1,5 @@
 //! Rules that other programs made: each listed exactly or as opaque, none lost, none misread; `-save` says so and fails.
 
-#![expect(clippy::print_stdout, reason = "a test that says what it measured")]
-
 use lab::netns::Netns;
 use lab::oracle::{Call, Outcome, Programs};
 use lab::root::test_as_root;

@@ -150,9 +150,14 @@ impl Base {
                 Some((pattern, not)) if *not || !pattern.is_any() => {
                     out.str(if *not { " ! " } else { " " });
                     out.str(flag);
-                    let mut name = Out::new();
-                    pattern.print(&mut name);
-                    out.word(name.as_bytes());
+                    if Out::is_word(pattern.name()) {
+                        out.byte(b' ');
+                        pattern.print(out);
+                    } else {
+                        let mut name = Out::new();
+                        pattern.print(&mut name);
+                        out.word(name.as_bytes());
+                    }
                 }
                 _ => {}
             }
@@ -238,7 +243,7 @@ fn iface_of(data: &Data, not: bool) -> Option<(IfacePattern, bool)> {
     let bytes = data.as_bytes();
     let Some(end) = bytes.iter().position(|b| *b == 0) else {
         // With its `+` it must still be short enough for `-i`.
-        let sayable = bytes.len() + 1 < IFNAMSIZ && !bytes.iter().any(u8::is_ascii_control);
+        let sayable = bytes.len() + 1 < IFNAMSIZ && !bytes.contains(&b'\n');
         return IfacePattern::prefix(bytes).filter(|_| sayable).map(|p| (p, not));
     };
     let (name, rest) = bytes.split_at(end);
@@ -249,7 +254,7 @@ fn iface_of(data: &Data, not: bool) -> Option<(IfacePattern, bool)> {
         return IfacePattern::prefix(b"").map(|any| (any, !not));
     }
     // `-i eth+` would mean every name that begins with `eth`, and a line feed another line.
-    let sayable = !name.is_empty() && !name.ends_with(b"+") && !name.iter().any(u8::is_ascii_control);
+    let sayable = !name.is_empty() && !name.ends_with(b"+") && !name.contains(&b'\n');
     if sayable { IfacePattern::exact(name).map(|p| (p, not)) } else { None }
 }
 
@@ -441,10 +446,10 @@ mod tests {
         let range = |x: &mut ExprWriter<'_>| (nh(x, 12, 4), x.range(false, &[1, 1, 1, 1], &[1, 1, 1, 9])).1;
         assert_eq!(read(V4, range), "opaque");
         let two = |x: &mut ExprWriter<'_>| {
-            for last in [1, 2] {
-                nh(x, 12, 4);
-                x.cmp_eq(true, &[1, 1, 1, last]);
-            }
+            nh(x, 12, 4);
+            x.cmp_eq(true, &[1, 1, 1, 1]);
+            nh(x, 12, 4);
+            x.cmp_eq(true, &[1, 1, 1, 2]);
         };
         assert_eq!(read(V4, two), "opaque");
         let fragment = |x: &mut ExprWriter<'_>| (nh(x, 6, 2), x.mask(&[0x1f, 0xff]), x.cmp(NFT_CMP_GT, &[0, 0])).2;

@@ -2,6 +2,7 @@
 //!
 //! An extension knows its options, both print forms, its bytes in the kernel and its meaning for a packet. It knows nothing of other
 //! extensions, of commands, of chains or of the operating system: names, clock and state are handed in.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
 pub mod base;
 mod body;

@@ -1,6 +1,7 @@
 //! What a ruleset is made of, as plain data: the built-in tables and chains, and whole rulesets.
 //!
 //! Knows nothing of netlink sessions, of commands or of the operating system.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
 pub mod builtin;
 mod ruleset;

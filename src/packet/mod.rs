@@ -6,7 +6,7 @@
 //!
 //! Sources: RFC 791, 8200, 9293, 768, 792, 4443; `linux/ip.h`, `linux/ipv6.h`, `linux/tcp.h`; where the kernel's reading of a
 //! packet differs from the RFC (IPv6 extension headers, TCP options) the kernel's is followed, as observed.
-#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
 pub mod build;
 pub mod env;

@@ -809,7 +809,7 @@ fn advice_on_word(word: &[u8], loaded: &[&'static Spec], family: Family) -> Opti
     let dash =
         text.chars().find(|c| matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'));
     if let Some(dash) = dash.filter(|d| text.starts_with(*d) || text.starts_with('-')) {
-        let plain: String = text.trim_start_matches(|c: char| c == dash || c == '-').into();
+        let plain: String = text.trim_start_matches([dash, '-']).into();
         return Some(format!(
             "'{dash}' (U+{:04X}) is a typographic dash, as web pages make of two hyphens; write --{plain}",
             u32::from(dash)

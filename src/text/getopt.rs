@@ -94,7 +94,7 @@ pub const LONG: &[(&str, u8)] = &[
 ];
 
 /// What a word or a piece of a cluster is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Token<'a> {
     /// A generic option by its short letter.
     Generic { letter: u8, value: Option<&'a [u8]> },

@@ -1,6 +1,7 @@
 //! The written forms of rules and commands: the command line's grammar, the save format's lines.
 //!
 //! Knows nothing of sockets, files or terminals; names are looked up through [`crate::types::Names`].
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
 pub mod command;
 mod error;

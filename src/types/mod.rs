@@ -1,6 +1,7 @@
 //! The values every other layer speaks of: families, addresses with masks, interface patterns, counters, three-valued truth, output text.
 //!
 //! Knows nothing of netlink, of options or of the operating system.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
 mod addr;
 mod counters;

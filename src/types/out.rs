@@ -32,15 +32,15 @@ impl Out {
     pub fn dec(&mut self, mut n: u64) {
         let mut digits = [0u8; 20];
         let mut at = digits.len();
-        loop {
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (n % 10) as u8;
             at -= 1;
-            digits[at] = b'0' + (n % 10) as u8;
             n /= 10;
             if n == 0 {
                 break;
             }
         }
-        self.0.extend_from_slice(&digits[at..]);
+        self.0.extend_from_slice(digits.get(at..).unwrap_or_default());
     }
 
     /// Appends an address as inet_ntop(3) of glibc writes it: as Rust does, but `::1.2.3.4` for one whose first 96 bits only are zero.
@@ -92,12 +92,17 @@ impl Out {
     /// Appends a name as it is, with a blank in front; in double quotes only if the save format would not read it as one word otherwise.
     /// (Stock never quotes a name, so that such a rule of its own cannot be loaded again.)
     pub fn word(&mut self, s: &[u8]) {
-        if s.is_empty() || s.iter().any(|b| b.is_ascii_whitespace() || *b == b'"') {
-            self.quoted(s);
-        } else {
+        if Self::is_word(s) {
             self.byte(b' ');
             self.bytes(s);
+        } else {
+            self.quoted(s);
         }
+    }
+
+    /// Whether the save format reads it as one word if it stands there as it is.
+    pub fn is_word(s: &[u8]) -> bool {
+        !s.is_empty() && !s.iter().any(|b| b.is_ascii_whitespace() || *b == b'"')
     }
 
     /// What has been written so far.

@@ -3,6 +3,7 @@
 //! Sources: `linux/netlink.h`, `linux/netfilter/nfnetlink.h`, `linux/netfilter/nf_tables.h`, `linux/netfilter/nf_tables_compat.h`.
 //! Integers of nf_tables attributes are big-endian; message headers are in host order; strings end in NUL.
 //! Unknown attributes and expressions are kept as bytes, never skipped.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
 pub mod cond;
 pub mod consts;

@@ -128,7 +128,8 @@ pub fn bodies_of(command: &mut Command) -> Vec<Body> {
     let done: Result<(), std::convert::Infallible> = command.rule.for_each(|body| {
         bodies.push(body.clone());
         // A list of addresses may make very many rules; some will do.
-        if bodies.len() < 8 { Ok(()) } else { Ok(bodies.truncate(8)) }
+        bodies.truncate(8);
+        Ok(())
     });
     let _ = done;
     bodies
@@ -193,6 +194,9 @@ fn alike(a: &Body, b: &Body, family: Family) -> bool {
 /// A rule as a command says it, written into the kernel and dumped again: it is a rule, it is printed the same, and what is printed reads
 /// back as the same rule. (The rule itself may differ from the command in what makes no difference: a burst of 0 is the default burst.)
 pub fn check_command(body: &Body, family: Family) {
+    if has_line_feed(&save_text(body, family)) {
+        return;
+    }
     let Some(kept) = kept(body, family) else { return };
     // Two `-m tcp` are listed as one, by stock too.
     if body.matches.iter().filter(|m| matches!(m.spec().name, "tcp" | "udp")).count() > 1 {
@@ -205,10 +209,18 @@ pub fn check_command(body: &Body, family: Family) {
 
 /// A rule as it was dumped is the same rule when it is written again, and when it is printed and read again.
 pub fn check_rule(body: &Body, family: Family) {
+    if has_line_feed(&save_text(body, family)) {
+        return;
+    }
     check_said_again(body, family);
     if let Some(kept) = kept(body, family) {
         assert!(kept == *body, "read back as {kept:?}\nand was {body:?}");
     }
+}
+
+/// A line feed in a name or a text: the save format has no way to write it.
+fn has_line_feed(text: &[u8]) -> bool {
+    text.contains(&b'\n')
 }
 
 /// Whether the kernel refuses the rule: a protocol's xt match without that protocol. It can then not be dumped either.

@@ -1,3 +1,5 @@
+//! Tests of the description: each kind of expression in its words, and nothing left out.
+
 use super::*;
 use crate::wire::{ExprWriter, Writer};
 

@@ -104,8 +104,7 @@ impl Extension for Physdev {
             out.str(if self.invert & (1 << id) != 0 { " ! --" } else { " --" });
             out.str(OPTIONS.iter().find(|o| o.id == id).map_or("", |o| o.name));
             if let Some(name) = name {
-                out.byte(b' ');
-                out.bytes(text(name));
+                out.word(text(name));
             }
         }
     }

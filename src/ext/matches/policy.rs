@@ -21,7 +21,7 @@ use crate::ext::resolve;
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Network, Out, Tri, prefix_mask};
+use crate::types::{Family, Network, NoNames, Out, Tri, prefix_mask};
 use crate::usage;
 use crate::wire::BlobWriter;
 use std::net::IpAddr;
@@ -206,7 +206,14 @@ impl Extension for Policy {
         let len = usize::from(u16::from_ne_bytes([n0, n1]));
         let elements = elements.chunks_exact(ELEMENT_LEN).take(len).map(|e| Element::decode(e, family));
         let elements: Option<Vec<Element>> = elements.collect();
-        Some(Self { flags: u16::from_ne_bytes([f0, f1]), elements: elements.filter(|e| e.len() == len)? })
+        let policy = Self { flags: u16::from_ne_bytes([f0, f1]), elements: elements.filter(|e| e.len() == len)? };
+        // What the command line would not take, or would change, cannot be said.
+        let strange = policy.flags & !(MATCH_IN | MATCH_OUT | MATCH_NONE | MATCH_STRICT) != 0
+            || policy.flags & (MATCH_IN | MATCH_OUT) == MATCH_IN | MATCH_OUT
+            || policy.flags & MATCH_STRICT == 0 && len > 1;
+        let mut taken = policy.clone();
+        let cx = ParseCx { family, names: &NoNames, protocol: None };
+        (!strange && taken.finish(0, &cx).is_ok() && taken == policy).then_some(policy)
     }
 }
 

@@ -124,9 +124,9 @@ impl Extension for Sctp {
         let (min, max) = port_range(given.bytes(), cx)?;
         let ports = Some(Ports { min, max, invert: given.negated });
         if given.id() == SPORT {
-            self.src = ports
+            self.src = ports;
         } else {
-            self.dst = ports
+            self.dst = ports;
         }
         Ok(())
     }
@@ -184,9 +184,9 @@ impl Extension for Sctp {
         }
         b.u32(chunks.flags.len() as u32);
         let bits = |ask: &dyn Fn(bool) -> bool| {
-            u32::from(self.src.is_some_and(|p| ask(p.invert))) * bit(SPORT)
-                | u32::from(self.dst.is_some_and(|p| ask(p.invert))) * bit(DPORT)
-                | u32::from(self.chunks.as_ref().is_some_and(|c| ask(c.invert))) * bit(CHUNKS)
+            (u32::from(self.src.is_some_and(|p| ask(p.invert))) * bit(SPORT))
+                | (u32::from(self.dst.is_some_and(|p| ask(p.invert))) * bit(DPORT))
+                | (u32::from(self.chunks.as_ref().is_some_and(|c| ask(c.invert))) * bit(CHUNKS))
         };
         b.u32(bits(&|_| true));
         b.u32(bits(&|invert| invert));

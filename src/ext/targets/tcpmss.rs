@@ -88,7 +88,8 @@ impl Extension for TcpMss {
 
     fn decode(info: &[u8], _: Family) -> Option<Self> {
         let [a, b, ..] = *info else { return None };
-        Some(Self { mss: u16::from_ne_bytes([a, b]) })
+        // 65535 stands for the clamp; what lies between cannot be written.
+        Some(u16::from_ne_bytes([a, b])).filter(|mss| *mss <= 65515 || *mss == u16::MAX).map(|mss| Self { mss })
     }
 }
 
