@@ -89,7 +89,7 @@ pub enum Test {
     Cmp { op: u32, data: Data },
     /// `range`.
     Range { negated: bool, from: Data, to: Data },
-    /// The field is loaded and never looked at: always true, but for the packets that do not have it (stock writes this for `-i +`).
+    /// The field is loaded and nothing is asked of it: always true, but for the packets that do not have it (stock writes this for `-i +`).
     Loaded,
 }
 
@@ -270,6 +270,11 @@ impl Fold {
         if len > full || len == 0 || (len < full && !is_name) {
             return None;
         }
+        let all = |value: u8| len == full && data.as_bytes().iter().all(|b| *b == value);
+        // True of every value: it says no more than the load itself (nft writes `0-1023` as `>= 0` and `<= 1023`).
+        if (op == NFT_CMP_GTE && all(0)) || (op == NFT_CMP_LTE && all(0xff)) {
+            return Some(());
+        }
         loaded.tested = true;
         emit(Item::Cond(Cond { field, mask: loaded.mask, test: Test::Cmp { op, data } }));
         Some(())
@@ -287,6 +292,10 @@ impl Fold {
             return None;
         }
         let test = Test::Range { negated, from: Data::new(from)?, to: Data::new(to)? };
+        let whole = from.iter().all(|b| *b == 0) && to.iter().all(|b| *b == 0xff);
+        if whole && !negated {
+            return Some(());
+        }
         loaded.tested = true;
         emit(Item::Cond(Cond { field, mask: loaded.mask, test }));
         Some(())
