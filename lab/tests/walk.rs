@@ -1,8 +1,6 @@
 //! The simulator's walk against the kernel's counters; `OXTABLES_WALKS=N` sends at N random rulesets instead of a sample,
 //! `OXTABLES_SEED=N` at others.
 
-#![expect(clippy::print_stdout, reason = "the tally is the test's report")]
-
 use std::env;
 
 use lab::root::test_as_root;
