@@ -401,7 +401,12 @@ impl Batch {
 
     /// Where the expressions of message `i` lie in [`Batch::as_bytes`]: the payload of its `NFTA_RULE_EXPRESSIONS`.
     pub fn rules_range(&self, i: usize) -> Option<Range<usize>> {
-        let message_at = usize::try_from(self.records.get(i)?.at).ok()?;
+        let record = self.records.get(i)?;
+        // The same number is another attribute in messages of other types.
+        if !matches!(record.kind, OpKind::RuleAppend | OpKind::RuleInsert | OpKind::RuleReplace) {
+            return None;
+        }
+        let message_at = usize::try_from(record.at).ok()?;
         let (_, attrs) = self.message(i)?.nfgen().ok()?;
         for attr in crate::wire::Attrs::new(attrs) {
             let attr = attr.ok()?;
