@@ -126,8 +126,10 @@ pub struct RuleMsg<'a> {
     pub table: &'a [u8],
     /// Chain.
     pub chain: &'a [u8],
-    /// Handle, unique in the table.
+    /// Handle, unique in the table; 0 in a request for a new rule.
     pub handle: u64,
+    /// The handle of the rule before it (in a dump), or of the one before which it goes (in a request).
+    pub position: Option<u64>,
     /// The payload of `NFTA_RULE_EXPRESSIONS`: the expressions as the kernel dumped them.
     pub exprs: &'a [u8],
     /// `NFTA_RULE_USERDATA`.
@@ -137,18 +139,25 @@ pub struct RuleMsg<'a> {
 impl<'a> RuleMsg<'a> {
     /// Decodes the attributes behind `nfgenmsg`; a rule without a handle is an error.
     pub fn decode(attrs: &'a [u8]) -> Result<Self, DecodeError> {
+        let r = Self::decode_request(attrs)?;
+        if r.handle == 0 {
+            return Err(DecodeError { at: 0, what: "NFTA_RULE_HANDLE", kind: DecodeErrorKind::Missing });
+        }
+        Ok(r)
+    }
+
+    /// Decodes the attributes of a request, in which a new rule has no handle.
+    pub fn decode_request(attrs: &'a [u8]) -> Result<Self, DecodeError> {
         let mut r = Self::default();
         let mut _unknown = false;
         fields!(Attrs::new(attrs), _unknown, {
             NFTA_RULE_TABLE => |a| r.table = a.text(),
             NFTA_RULE_CHAIN => |a| r.chain = a.text(),
             NFTA_RULE_HANDLE => |a| r.handle = a.u64("NFTA_RULE_HANDLE")?,
+            NFTA_RULE_POSITION => |a| r.position = Some(a.u64("NFTA_RULE_POSITION")?),
             NFTA_RULE_EXPRESSIONS => |a| r.exprs = a.payload,
             NFTA_RULE_USERDATA => |a| r.userdata = Some(a.payload),
         });
-        if r.handle == 0 {
-            return Err(DecodeError { at: 0, what: "NFTA_RULE_HANDLE", kind: DecodeErrorKind::Missing });
-        }
         Ok(r)
     }
 
