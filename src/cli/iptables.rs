@@ -290,8 +290,8 @@ fn plan(
         }
         CommandKind::RenameChain { chain, new } => tx.rename_chain(table, chain, new),
         CommandKind::Policy { chain, policy } => {
-            let counters = if command.has_counters { rule.counters } else { Counters::default() };
-            tx.set_policy(table, chain, policy, counters)
+            // -c is for rules; a policy begins at nought.
+            tx.set_policy(table, chain, policy, Counters::default())
         }
         CommandKind::List { .. }
         | CommandKind::ListRules { .. }

@@ -97,7 +97,7 @@ fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>) -> Result<
         None => Lines::new(request.family),
     };
     if let (Form::List(style), None) = (form, request.number) {
-        header(&listed, text.rules, &style, &mut out);
+        header(&listed, references(&listed, text.rules), &style, &mut out);
     }
     Ok((Found { opaque: text.opaque, ..Found::default() }, vec![out, text.lines]))
 }
@@ -161,7 +161,7 @@ fn table(session: &mut Session, request: &Request<'_>, form: Form<'_>) -> Result
         let rules = rules_text.as_ref().map_or(0, |t| t.rules);
         if let Form::List(style) = form {
             out.str(if i == 0 { "" } else { "\n" });
-            header(l, rules, &style, out);
+            header(l, references(l, rules), &style, out);
         }
         if let Some(rules_text) = rules_text {
             found.opaque += rules_text.opaque;
@@ -223,11 +223,16 @@ fn counters_of(l: &Listed<'_>) -> Counters {
     l.kernel.and_then(|k| k.counters).unwrap_or_default()
 }
 
+/// How many rules lead to a chain that has this many itself: the kernel counts both together.
+fn references(l: &Listed<'_>, rules: u32) -> u32 {
+    l.kernel.map_or(0, |k| k.uses).saturating_sub(rules)
+}
+
 /// Prints the line of a chain and its columns.
-fn header(l: &Listed<'_>, rules: u32, style: &Style<'_>, out: &mut Out) {
+fn header(l: &Listed<'_>, references: u32, style: &Style<'_>, out: &mut Out) {
     let kind = match l.builtin {
         Some(_) => ChainKind::Builtin { drop: drops(l), counters: counters_of(l) },
-        None => ChainKind::User { references: l.kernel.map_or(0, |k| k.uses).saturating_sub(rules) },
+        None => ChainKind::User { references },
     };
     list::chain(l.name, kind, style, out);
 }

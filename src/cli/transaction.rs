@@ -319,6 +319,11 @@ impl<'s> Transaction<'s> {
         }
     }
 
+    /// Whether a chain has rules, with what the batch does.
+    pub fn has_rules(&mut self, table: &[u8], chain: &[u8]) -> Result<bool, Failure> {
+        Ok(self.place(table, chain, 0)?.0.is_some())
+    }
+
     /// Calls `each` with the expressions and the userdata of every rule of a chain, as it is with what the batch does.
     pub fn each_rule(
         &mut self,

@@ -96,8 +96,6 @@ pub struct Command {
     pub exact: bool,
     /// `--line-numbers`.
     pub line_numbers: bool,
-    /// Whether `-c` was given.
-    pub has_counters: bool,
     /// What is wrong with the rule as a whole; said when it is about to be used.
     pub late: Option<Error>,
 }
@@ -687,7 +685,6 @@ impl<'a, 'w> Parser<'a, 'w> {
             numeric: has(b'n'),
             exact: has(b'x'),
             line_numbers: has(b'0'),
-            has_counters: has(b'c'),
             late: self.late,
             table: self.table,
             rule: self.rule,

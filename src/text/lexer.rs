@@ -94,8 +94,8 @@ impl Words {
                 return Err(LexError::TooLong);
             }
         }
-        // An unterminated quote has swallowed the rest of the line.
-        if any {
+        // An unterminated quote has swallowed the rest of the line; if there was none, it is no word.
+        if any && !(quoted && self.bytes.len() == start) {
             self.end(&mut start, most)?;
         }
         Ok(())
@@ -152,6 +152,8 @@ mod tests {
         assert_eq!(words(r#"--comment "a \"b\" c" -j X"#), ["--comment", "a \"b\" c", "-j", "X"]);
         assert_eq!(words(r#"--comment "" x"#), ["--comment", "", "x"]);
         assert_eq!(words(r#"ab"c d"e ""f"#), ["abc d", "e", "", "f"]);
+        assert_eq!(words("a \"b c"), ["a", "b c"]);
+        assert_eq!(words("a \""), ["a"]);
         assert_eq!(words(r"a\ b 'c d'"), ["a\\", "b", "'c", "d'"]);
     }
 

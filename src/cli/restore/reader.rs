@@ -323,7 +323,14 @@ impl<'a> Reader<'a> {
             CommandKind::OtherFamily => return Ok(false),
             _ => {
                 if !self.only_reads() {
-                    let outcome = self.carry_out(tx, table, &mut command).map_err(in_restore);
+                    let one_rule = !self.options.noflush && matches!(command.kind, CommandKind::Zero { number: Some(_), .. });
+                    let outcome = match self.carry_out(tx, table, &mut command) {
+                        // For this one stock has no words.
+                        Err(Failure::Object(_)) if one_rule => {
+                            Err(Failure::Named(exit::OTHER, format!("line {number} failed").into_bytes()))
+                        }
+                        other => other.map_err(in_restore),
+                    };
                     self.put_off(outcome, number)?;
                 }
                 return Ok(false);
@@ -336,6 +343,12 @@ impl<'a> Reader<'a> {
         let (columns, chain, number, zero) = match &command.kind {
             CommandKind::List { chain, number, zero } => (true, chain.clone(), *number, *zero),
             CommandKind::ListRules { chain, number, zero } => (false, chain.clone(), *number, *zero),
+            // Here stock knows the rules of the chain, and does not leave the question to the kernel.
+            CommandKind::DeleteChain { chain: Some(chain) }
+                if builtin(self.cx, table, chain).is_some() && tx.has_rules(table, chain)? =>
+            {
+                return Err(Failure::Object("Directory not empty"));
+            }
             _ => return apply(tx, self.cx, table, command, &mut self.done),
         };
         let (family, names) = (self.cx.family, self.cx.names);
@@ -345,7 +358,6 @@ impl<'a> Reader<'a> {
         show_planned(tx, &request, form, &mut self.done)?;
         if zero {
             command.kind = CommandKind::Zero { chain, number: None };
-            command.verbose = 0;
             apply(tx, self.cx, table, command, &mut self.done)?;
         }
         Ok(())

@@ -3,9 +3,11 @@
 use super::{Form, Lines, Listed, Request, declaration, header, incompatible};
 use crate::cli::failure::Failure;
 use crate::cli::transaction::Transaction;
+use crate::compile::raise::{Raised, Raiser};
 use crate::kernel;
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::types::Out;
+use std::collections::BTreeMap;
 
 /// Shows a table or a part of it with what the batch does.
 pub fn show_planned(
@@ -31,6 +33,10 @@ pub fn show_planned(
     if let (Form::Rules(counters), None | Some(0)) = (form, request.number) {
         (0..names.len()).for_each(|i| declaration(&listed(i), counters, out));
     }
+    let references = match form {
+        Form::List(_) => references(tx, request)?,
+        Form::Rules(_) | Form::Save(_) => BTreeMap::new(),
+    };
     for i in 0..names.len() {
         let l = listed(i);
         let (mut all, mut text) = (0, Lines::new(request.family));
@@ -43,11 +49,27 @@ pub fn show_planned(
         })?;
         if let (Form::List(style), None) = (form, request.number) {
             out.str(if i == 0 { "" } else { "\n" });
-            header(&l, all, &style, out);
+            header(&l, references.get(l.name).copied().unwrap_or_default(), &style, out);
         }
         out.bytes(text.lines.as_bytes());
     }
     Ok(())
+}
+
+/// How many rules lead to each chain.
+fn references(tx: &mut Transaction<'_>, request: &Request<'_>) -> Result<BTreeMap<Vec<u8>, u32>, Failure> {
+    let mut counts = BTreeMap::new();
+    let mut raiser = Raiser::new(request.family);
+    for chain in tx.own_chains(request.table)? {
+        tx.each_rule(request.table, &chain, |exprs, userdata| {
+            if let Raised::Rule(body, _) = raiser.raise(exprs, userdata)
+                && let Some(to) = body.action.chain()
+            {
+                *counts.entry(to.to_vec()).or_default() += 1;
+            }
+        })?;
+    }
+    Ok(counts)
 }
 
 /// A chain as the kernel would give it.
@@ -73,6 +95,6 @@ fn chain(
         handle: 0,
         base,
         counters: view.counters,
-        uses: view.kernel.as_ref().map_or(0, |k| k.uses),
+        uses: 0,
     }))
 }
