@@ -323,7 +323,8 @@ impl<'a> Reader<'a> {
             CommandKind::OtherFamily => return Ok(false),
             _ => {
                 if !self.only_reads() {
-                    let one_rule = !self.options.noflush && matches!(command.kind, CommandKind::Zero { number: Some(_), .. });
+                    let one_rule =
+                        !self.options.noflush && matches!(command.kind, CommandKind::Zero { number: Some(_), .. });
                     let outcome = match self.carry_out(tx, table, &mut command) {
                         // For this one stock has no words.
                         Err(Failure::Object(_)) if one_rule => {
