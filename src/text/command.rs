@@ -4,6 +4,7 @@
 //! looked up among those loaded so far. Then the checks over the whole. Sources: iptables(8); fact sheet 2.2, 5; measured.
 
 use super::Error;
+use super::advice::Reading;
 use super::getopt::{Getopt, Token};
 use super::rule::{RuleSpec, networks};
 use crate::ext::options::{self, Kind, bit, number};
@@ -183,12 +184,19 @@ impl<'a, 'w> Parser<'a, 'w> {
     fn run(mut self) -> Result<Command, Error> {
         while let Some(token) = if self.ended { None } else { self.getopt.next(&self.specs) } {
             let word = self.getopt.word();
-            let ended = self.token(token).map_err(|e| e.at(word))?;
+            let ended = self.token(token).map_err(|e| self.advise(e.at(word)))?;
             if let Some(kind) = ended {
                 return Ok(self.command(kind));
             }
         }
-        self.finish()
+        let kind = match self.finish() {
+            Ok(kind) => kind,
+            Err(e) => return Err(self.advise(e)),
+        };
+        if let Some(late) = self.late.take() {
+            self.late = Some(self.advise(late));
+        }
+        Ok(self.command(kind))
     }
 
     /// Takes one token; `Some` ends the reading at once (`-h`, `-V`, a line of the other family).
@@ -201,7 +209,7 @@ impl<'a, 'w> Parser<'a, 'w> {
                 self.negate = true;
                 return Ok(None);
             }
-            Token::Word(word) => return Err(self.explain_word(Error::bad_argument(word), word)),
+            Token::Word(word) => return Err(Error::bad_argument(word)),
             Token::End => self.ended = true,
             Token::NoValue(word) => {
                 return Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat()));
@@ -221,11 +229,11 @@ impl<'a, 'w> Parser<'a, 'w> {
     /// An option that nobody loaded has: the match of `-p`'s protocol is loaded, once, if it has it.
     fn unknown(&mut self, word: &'a [u8]) -> Result<(), Error> {
         let unknown = || Error::usage([b"unknown option \"", word, b"\""].concat());
-        let Some((protocol, _)) = self.rule.body.base.protocol else { return Err(self.explain_word(unknown(), word)) };
+        let Some((protocol, _)) = self.rule.body.base.protocol else { return Err(unknown()) };
         let implied = implied_match(protocol, self.cx.family);
         let (Some(spec), false) = (implied, self.specs.iter().any(|s| implied.is_some_and(|i| i.name == s.name)))
         else {
-            return Err(self.explain_word(unknown(), word));
+            return Err(unknown());
         };
         let Some(m) = Match::new(spec.name.as_bytes(), self.cx.family) else { return Err(unknown()) };
         // Read the same word again with the new options; if they are of no use, stock has loaded the match all the same.
@@ -238,7 +246,7 @@ impl<'a, 'w> Parser<'a, 'w> {
                 self.extension(index, opt, value)
             }
             Some(Token::NoValue(word)) => Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat())),
-            _ => Err(self.explain_word(unknown(), word)),
+            _ => Err(unknown()),
         }
     }
 
@@ -353,7 +361,7 @@ impl<'a, 'w> Parser<'a, 'w> {
         }
         let Some(m) = Match::new(name, self.cx.family) else {
             let text = [b"Couldn't load match `", name, b"':No such file or directory\n"].concat();
-            return Err(Error::usage(text).advise(advice_on_match(name, self.cx.family)));
+            return Err(Error::usage(text));
         };
         let spec = m.spec();
         self.load(AnyExt::Match(m), spec);
@@ -539,7 +547,7 @@ impl<'a, 'w> Parser<'a, 'w> {
     }
 
     /// The checks over the whole command, in stock's order.
-    fn finish(mut self) -> Result<Command, Error> {
+    fn finish(&mut self) -> Result<CommandKind, Error> {
         self.check_nat()?;
         if self.wait_interval && !self.wait {
             return Err(Error::usage("--wait-interval only makes sense with --wait\n"));
@@ -560,14 +568,13 @@ impl<'a, 'w> Parser<'a, 'w> {
         }
         self.legal_options(letter, &kind)?;
         self.check_chain(&kind)?;
-        let kind = match kind {
+        Ok(match kind {
             CommandKind::List { chain, number, .. } => CommandKind::List { chain, number, zero: self.zero_too },
             CommandKind::ListRules { chain, number, .. } => {
                 CommandKind::ListRules { chain, number, zero: self.zero_too }
             }
             other => other,
-        };
-        Ok(self.command(kind))
+        })
     }
 
     /// The nat table must not drop, neither by a rule nor by a policy.
@@ -691,12 +698,16 @@ impl<'a, 'w> Parser<'a, 'w> {
         }
     }
 
-    /// Adds what a person may want to know about a word that is not understood.
-    fn explain_word(&self, error: Error, word: &[u8]) -> Error {
-        match advice_on_word(word, &self.specs, self.cx.family) {
-            Some(advice) => error.advise(advice),
-            None => error,
-        }
+    /// The same error with what a person may want to know.
+    fn advise(&self, error: Error) -> Error {
+        let reading = Reading {
+            args: self.args,
+            program: program_name(self.cx),
+            specs: &self.specs,
+            protocol: self.rule.body.base.protocol.map(|(p, _)| p),
+            family: self.cx.family,
+        };
+        reading.advise(error)
     }
 }
 
@@ -798,58 +809,4 @@ fn rule_number(text: &[u8]) -> Result<u32, Error> {
     number(text, 1, i32::MAX as u64)
         .and_then(|n| u32::try_from(n).ok())
         .ok_or_else(|| Error::usage([b"Invalid rule number `", text, b"'"].concat()))
-}
-
-/// Says what is odd about a word: dashes and quotes that a web page has made typographic, an option of a match that is not loaded.
-fn advice_on_word(word: &[u8], loaded: &[&'static Spec], family: Family) -> Option<String> {
-    let text = String::from_utf8_lossy(word);
-    let dash =
-        text.chars().find(|c| matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'));
-    if let Some(dash) = dash.filter(|d| text.starts_with(*d) || text.starts_with('-')) {
-        let plain: String = text.trim_start_matches([dash, '-']).into();
-        return Some(format!(
-            "'{dash}' (U+{:04X}) is a typographic dash, as web pages make of two hyphens; write --{plain}",
-            u32::from(dash)
-        ));
-    }
-    if let Some(quote) = text.chars().find(|c| matches!(c, '\u{2018}'..='\u{201f}' | '\u{00ab}' | '\u{00bb}')) {
-        return Some(format!(
-            "{quote} (U+{:04X}) is a typographic quote, which neither the shell nor iptables takes for one; write \" or '",
-            u32::from(quote)
-        ));
-    }
-    let name = word.strip_prefix(b"--")?;
-    let has = |spec: &&&Spec| spec.families.contains(&family) && spec.options.iter().any(|o| o.name.as_bytes() == name);
-    let of_match = Match::ALL.iter().find(has).filter(|s| !loaded.iter().any(|l| l.name == s.name));
-    if let Some(spec) = of_match {
-        return Some(match spec.implied_by {
-            [] => {
-                format!("--{} belongs to -m {}, which must stand before it", String::from_utf8_lossy(name), spec.name)
-            }
-            _ => format!(
-                "--{} needs -p {} (or another protocol that has it) before it",
-                String::from_utf8_lossy(name),
-                spec.name
-            ),
-        });
-    }
-    let of_target = Target::ALL.iter().find(has)?;
-    Some(format!("--{} belongs to -j {}, which must stand before it", String::from_utf8_lossy(name), of_target.name))
-}
-
-fn advice_on_match(name: &[u8], family: Family) -> String {
-    let text = String::from_utf8_lossy(name);
-    if let Some(spec) =
-        Match::ALL.iter().find(|s| s.name.as_bytes() == name || s.name.as_bytes().eq_ignore_ascii_case(name))
-    {
-        return if spec.families.contains(&family) {
-            format!("the match is called {}", spec.name)
-        } else {
-            format!("{text} does not exist for {family}")
-        };
-    }
-    if Target::new(name, family).is_some() {
-        return format!("{text} is a target: write -j {text}");
-    }
-    format!("there is no match of the name {text}; iptables-extensions(8) lists them")
 }

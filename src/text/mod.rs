@@ -3,6 +3,7 @@
 //! Knows nothing of sockets, files or terminals; names are looked up through [`crate::types::Names`].
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
+pub mod advice;
 pub mod command;
 mod error;
 pub(crate) mod getopt;
