@@ -28,22 +28,42 @@ fn the_kernel_does_what_the_rules_say() {
     }
 }
 
-#[test]
-fn a_rule_that_is_broken_on_purpose_is_found() {
+/// What the demo says of its own rules without the line that contains `words`.
+fn without(words: &str) -> Output {
     let rules = text(&demo(&["--print-rules"]).stdout);
-    let broken: String = rules
-        .split_inclusive('\n')
-        .filter(|line| !line.contains("--dport 22 -m state --state NEW -j ACCEPT"))
-        .collect();
-    assert_ne!(broken, rules);
-    let path = std::env::temp_dir().join(format!("oxtables-test-{}-broken", std::process::id()));
+    let broken: String = rules.split_inclusive('\n').filter(|line| !line.contains(words)).collect();
+    assert_eq!(rules.lines().count(), broken.lines().count() + 1, "{words}");
+    let name = format!("oxtables-test-{}-{}", std::process::id(), words.len());
+    let path = std::env::temp_dir().join(name);
     std::fs::write(&path, broken).expect("the test's directory can be written");
     let output = demo(&["--rules", &path.to_string_lossy()]);
     let _ = std::fs::remove_file(&path);
-    let shown = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{shown}\n{}", text(&output.stderr));
-    assert!(shown.contains("IPv4 2, ssh, 1st try: it was refused, and should have come through"), "{shown}");
-    assert!(!shown.contains("IPv6 2, ssh, 1st try:"), "{shown}");
+    output
+}
+
+#[test]
+fn a_rule_that_is_broken_on_purpose_is_found() {
+    let broken = [
+        ("--dport 22 -m state --state NEW -j ACCEPT", "2, ssh, 1st try: it was refused, and should have come through"),
+        ("INPUT -i lo", "22, a program of its own: it was refused, and should have come through"),
+        ("INPUT -j LOGGING", "14, telnet: it was not logged, and should have been logged"),
+        (
+            "-j MASQUERADE",
+            "18, http, office to internet: it arrived as from its own address, and should have as from 198.51.100.1",
+        ),
+        ("FORWARD -m conntrack", "21, a web page, from the office: it was dropped, and should have come through"),
+    ];
+    std::thread::scope(|scope| {
+        for (words, fault) in broken {
+            scope.spawn(move || {
+                let output = without(words);
+                let shown = text(&output.stdout);
+                assert_eq!(output.status.code(), Some(1), "{words}: {shown}\n{}", text(&output.stderr));
+                assert!(shown.contains(&format!("IPv4 {fault}")), "{words}: {shown}");
+                assert!(!shown.contains("  IPv6 "), "{words}: {shown}");
+            });
+        }
+    });
 }
 
 #[test]

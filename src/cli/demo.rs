@@ -22,7 +22,7 @@ use clap::Parser;
 use self::cases::{CASES, Case};
 use self::hosts::{Hosts, Who};
 use self::observe::{Seen, Services};
-use self::predict::{Decider, Predictor};
+use self::predict::{Counted, Predictor};
 use super::exit;
 use super::sandbox::{self, Failure};
 use crate::kernel::{self, Session, netns};
@@ -57,8 +57,8 @@ struct Args {
 struct Judged {
     case: &'static Case,
     seen: Seen,
-    /// What decided in the kernel, by its counters.
-    kernel: Decider,
+    /// What happened in the kernel, by its counters.
+    kernel: Counted,
     predicted: predict::Prediction,
 }
 
@@ -135,7 +135,7 @@ fn judge(
     let predicted = predictor.predict(&before, case, family, number)?;
     let seen = observe::observe(hosts, services, case, family, number)?;
     let after = kernel::ruleset(session, family)?;
-    let kernel = predict::decided(&before, &after, case, predicted.decider.as_ref());
+    let kernel = predict::counted(&before, &after, case, predicted.decider.as_ref());
     Ok(Judged { case, seen, kernel, predicted })
 }
 

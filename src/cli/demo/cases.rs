@@ -39,8 +39,8 @@ pub(super) enum What {
     Udp(u16),
     /// An echo request.
     Ping,
-    /// A whole HTTP exchange, by the kernels' own TCP.
-    Http,
+    /// A whole exchange, question and answer, over TCP on this port, by the kernels' own TCP.
+    Talk(u16),
 }
 
 /// One packet, or one conversation, and what has to become of it.
@@ -51,39 +51,59 @@ pub(super) struct Case {
     pub(super) to: Who,
     pub(super) what: What,
     pub(super) expect: Outcome,
+    /// Whether a LOG rule has to see it.
+    pub(super) logged: bool,
+    /// Whether it has to arrive under the server's address (IPv4 only).
+    pub(super) masqueraded: bool,
 }
 
 const fn case(title: &'static str, from: Who, to: Who, what: What, expect: Outcome) -> Case {
-    Case { title, from, to, what, expect }
+    Case { title, from, to, what, expect, logged: false, masqueraded: false }
 }
 
-/// The cases in the order in which they are sent (the brute-force limit counts). The same for both families.
+impl Case {
+    const fn logged(self) -> Self {
+        Self { logged: true, ..self }
+    }
+
+    const fn masqueraded(self) -> Self {
+        Self { masqueraded: true, ..self }
+    }
+}
+
+/// The cases in the order in which they are sent (the brute-force limit counts). The same for both families. There is one for
+/// each rule of the built-in firewall: without that rule, it fails.
 pub(super) const CASES: &[Case] = &[
     case("ping", Who::Stranger, Who::Server, What::Ping, Outcome::Through),
     case("ssh, 1st try", Who::Client, Who::Server, What::Syn(22), Outcome::Through),
     case("ssh, 2nd try", Who::Client, Who::Server, What::Syn(22), Outcome::Through),
     case("ssh, 3rd try", Who::Client, Who::Server, What::Syn(22), Outcome::Through),
     case("ssh, 4th try", Who::Client, Who::Server, What::Syn(22), Outcome::Through),
-    case("ssh, 5th try in a minute", Who::Client, Who::Server, What::Syn(22), Outcome::Dropped),
-    case("ssh, from another host", Who::Stranger, Who::Server, What::Syn(22), Outcome::Through),
+    case("ssh, 5th try in a minute", Who::Client, Who::Server, What::Syn(22), Outcome::Dropped).logged(),
+    case("ssh, from another host", Who::Stranger, Who::Server, What::Talk(22), Outcome::Through),
     case("http", Who::Client, Who::Server, What::Syn(80), Outcome::Through),
     case("https", Who::Stranger, Who::Server, What::Syn(443), Outcome::Through),
     case("mysql, on the list", Who::Client, Who::Server, What::Syn(3306), Outcome::Through),
     case("mysql, from the office", Who::Laptop, Who::Server, What::Syn(3306), Outcome::Through),
     case("mysql, not on the list", Who::Stranger, Who::Server, What::Syn(3306), Outcome::Dropped),
     case("tcp without flags", Who::Stranger, Who::Server, What::Null(80), Outcome::Dropped),
-    case("telnet", Who::Stranger, Who::Server, What::Syn(23), Outcome::Rejected),
-    case("dns", Who::Client, Who::Server, What::Udp(53), Outcome::Rejected),
+    case("telnet", Who::Stranger, Who::Server, What::Syn(23), Outcome::Rejected).logged(),
+    case("dns", Who::Client, Who::Server, What::Udp(53), Outcome::Rejected).logged(),
     case("mail out", Who::Server, Who::Internet, What::Syn(25), Outcome::Rejected),
-    case("https out", Who::Server, Who::Internet, What::Syn(443), Outcome::Through),
-    case("http, office to internet", Who::Laptop, Who::Internet, What::Syn(80), Outcome::Through),
+    case("https out", Who::Server, Who::Internet, What::Talk(443), Outcome::Through),
+    case("http, office to internet", Who::Laptop, Who::Internet, What::Syn(80), Outcome::Through).masqueraded(),
     case("http, internet to office", Who::Stranger, Who::Laptop, What::Syn(80), Outcome::Dropped),
-    case("a web page", Who::Client, Who::Server, What::Http, Outcome::Through),
-    case("a web page, from the office", Who::Laptop, Who::Internet, What::Http, Outcome::Through),
-    case("a web page, from itself", Who::Server, Who::Server, What::Http, Outcome::Through),
+    case("a web page", Who::Client, Who::Server, What::Talk(80), Outcome::Through),
+    case("a web page, from the office", Who::Laptop, Who::Internet, What::Talk(80), Outcome::Through).masqueraded(),
+    case("a program of its own", Who::Server, Who::Server, What::Talk(8080), Outcome::Through),
 ];
 
 impl Case {
+    /// The address that its receiver has to see, if that is not its own.
+    pub(super) fn source(&self, family: Family) -> Option<IpAddr> {
+        (self.masqueraded && family == Family::V4).then(|| Who::Server.address(family))
+    }
+
     /// The hook at which the server judges it.
     pub(super) fn hook(&self) -> Hook {
         match (self.from, self.to) {
@@ -106,8 +126,7 @@ impl Case {
     /// The port it goes to, if it has one.
     pub(super) fn port(&self) -> Option<u16> {
         match self.what {
-            What::Syn(port) | What::Null(port) | What::Udp(port) => Some(port),
-            What::Http => Some(80),
+            What::Syn(port) | What::Null(port) | What::Udp(port) | What::Talk(port) => Some(port),
             What::Ping => None,
         }
     }
@@ -164,8 +183,8 @@ fn with_header(source: IpAddr, target: IpAddr, hops: u8, what: What, number: u16
     let sequence = 0x0a00_0000 + u32::from(number);
     let flags = if matches!(what, What::Null(_)) { 0 } else { tcp::SYN };
     let dst_port = match what {
-        What::Syn(port) | What::Null(port) | What::Udp(port) => port,
-        What::Http | What::Ping => 80,
+        What::Syn(port) | What::Null(port) | What::Udp(port) | What::Talk(port) => port,
+        What::Ping => 0,
     };
     let segment = Tcp { src_port, dst_port, sequence, flags, options: vec![2, 4, 5, 0xb4], ..Tcp::default() };
     let datagram = Udp { src_port, dst_port, payload: b"\0\0".to_vec() };

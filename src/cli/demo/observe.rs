@@ -34,8 +34,8 @@ impl Seen {
 /// The programs on the server: what a packet that comes through is answered by.
 #[derive(Debug)]
 pub(super) struct Services {
-    web: TcpListener,
-    _others: Vec<TcpListener>,
+    /// With their ports.
+    listeners: Vec<(u16, TcpListener)>,
 }
 
 impl Services {
@@ -48,6 +48,7 @@ impl Services {
         };
         let listen = |port: u16| {
             TcpListener::bind((all, port))
+                .map(|listener| (port, listener))
                 .map_err(|error| Failure::other(format!("cannot listen on port {port}"), &error))
         };
         // Telnet and DNS too: if they were let through, they should be seen to be.
@@ -59,8 +60,7 @@ impl Services {
                 let _ = echo.send_to(question.get(..length).unwrap_or_default(), peer);
             }
         });
-        let others = [22, 23, 443, 3306].into_iter().map(listen).collect::<Result<_, _>>()?;
-        Ok(Self { web: listen(80)?, _others: others })
+        Ok(Self { listeners: [22, 23, 80, 443, 3306].into_iter().map(listen).collect::<Result<_, _>>()? })
     }
 }
 
@@ -72,8 +72,8 @@ pub(super) fn observe(
     family: Family,
     number: u16,
 ) -> Result<Seen, Failure> {
-    if case.what == What::Http {
-        return conversation(hosts, services, case, family);
+    if let What::Talk(port) = case.what {
+        return conversation(hosts, services, case, family, port);
     }
     single(hosts, case, family, number)
 }
@@ -108,7 +108,15 @@ fn single(hosts: &Hosts, case: &Case, family: Family, number: u16) -> Result<See
 pub(super) fn warm_up(hosts: &Hosts) -> Result<(), Failure> {
     for family in hosts.families() {
         for (from, to) in [(Who::Client, Who::Server), (Who::Stranger, Who::Laptop), (Who::Laptop, Who::Internet)] {
-            let case = Case { title: "a first ping", from, to, what: What::Ping, expect: Outcome::Through };
+            let case = Case {
+                title: "a first ping",
+                from,
+                to,
+                what: What::Ping,
+                expect: Outcome::Through,
+                logged: false,
+                masqueraded: false,
+            };
             let seen = (0..5).try_fold(Outcome::Dropped, |seen, number| match seen {
                 Outcome::Through => Ok(seen),
                 _ => single(hosts, &case, *family, number).map(|seen| seen.outcome),
@@ -182,15 +190,18 @@ fn find<T>(tap: &Tap, patience: Duration, judge: impl Fn(&Packet) -> Option<T>) 
 
 const PAGE: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nIt works.\r\n";
 
-/// A web page asked for and given, by the TCP of the kernels.
-fn conversation(hosts: &Hosts, services: &Services, case: &Case, family: Family) -> Result<Seen, Failure> {
-    let target = SocketAddr::new(case.target(family), 80);
-    let failed = |error: io::Error| Failure::other(format!("no web server for \"{}\"", case.title), &error);
-    let other = match case.to {
-        Who::Server => None,
-        who => Some(hosts.get(who).run(|| TcpListener::bind(target))?.map_err(failed)?),
+/// A question asked and answered, by the TCP of the kernels.
+fn conversation(hosts: &Hosts, services: &Services, case: &Case, family: Family, port: u16) -> Result<Seen, Failure> {
+    let target = SocketAddr::new(case.target(family), port);
+    let failed = |error: io::Error| Failure::other(format!("no server for \"{}\"", case.title), &error);
+    let standing = services.listeners.iter().find(|(own, _)| case.to == Who::Server && *own == port);
+    let made = match standing {
+        Some(_) => None,
+        None => Some(hosts.get(case.to).run(|| TcpListener::bind(target))?.map_err(failed)?),
     };
-    let listener = other.as_ref().unwrap_or(&services.web);
+    let Some(listener) = made.as_ref().or(standing.map(|(_, listener)| listener)) else {
+        return Ok(Seen::plain(Outcome::Dropped));
+    };
     listener.set_nonblocking(true).map_err(failed)?;
     let from = hosts.get(case.from);
     let own = if target.ip().is_loopback() { target.ip() } else { case.from.address(family) };

@@ -10,7 +10,7 @@ use super::super::exit;
 use super::super::sandbox::Failure;
 use super::cases::{Case, Outcome, What};
 use super::hosts::{ServerView, Who};
-use crate::ext::{Action, Effect, NatAddr, PrintCx};
+use crate::ext::{Action, Effect, NatAddr, PrintCx, Target};
 use crate::model::{Chain, Policy, Rule, Ruleset, Table};
 use crate::packet::Packet;
 use crate::packet::env::{Env, Place, State};
@@ -35,6 +35,17 @@ pub(super) struct Prediction {
     pub(super) decider: Option<Decider>,
     /// The address that it leaves with, if that is not its own.
     pub(super) source: Option<IpAddr>,
+    /// Whether a LOG rule sees it.
+    pub(super) logged: bool,
+}
+
+/// What the kernel's counters say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// What decided.
+    pub(super) decider: Decider,
+    /// Whether a LOG rule saw it.
+    pub(super) logged: bool,
 }
 
 /// The simulator with what the rules remember from packet to packet.
@@ -56,30 +67,28 @@ impl Predictor {
         number: u16,
     ) -> Result<Prediction, Failure> {
         let mut packet = case.packet(family, number);
-        let mut decider = None;
+        let mut said = Prediction { outcome: Some(Outcome::Through), decider: None, source: None, logged: false };
         for (table, hook) in path(rules, case.hook()) {
-            let at = self.walk(table, hook, &packet)?;
-            let Some((verdict, at_rule, left)) = at else {
-                return Ok(Prediction { outcome: None, decider: None, source: None });
+            let Some(step) = self.walk(table, hook, &packet)? else {
+                return Ok(Prediction { outcome: None, decider: None, ..said });
             };
-            packet = left;
-            let outcome = match verdict {
-                Verdict::Accept | Verdict::Nat(_) => Outcome::Through,
-                Verdict::Drop => Outcome::Dropped,
-                Verdict::Reject(_) => Outcome::Rejected,
-                Verdict::Queue | Verdict::Unknown => {
-                    return Ok(Prediction { outcome: None, decider: Some(at_rule), source: None });
-                }
+            packet = step.packet;
+            said.logged |= step.logged;
+            let outcome = match step.verdict {
+                Verdict::Accept | Verdict::Nat(_) => Some(Outcome::Through),
+                Verdict::Drop => Some(Outcome::Dropped),
+                Verdict::Reject(_) => Some(Outcome::Rejected),
+                Verdict::Queue | Verdict::Unknown => None,
             };
-            if outcome != Outcome::Through {
-                return Ok(Prediction { outcome: Some(outcome), decider: Some(at_rule), source: None });
+            if outcome != Some(Outcome::Through) {
+                return Ok(Prediction { outcome, decider: Some(step.decider), ..said });
             }
-            if decider.is_none() || table.name() == b"filter" {
-                decider = Some(at_rule);
+            if said.decider.is_none() || table.name() == b"filter" {
+                said.decider = Some(step.decider);
             }
         }
-        let source = self.source(rules, case, family, &packet)?;
-        Ok(Prediction { outcome: Some(Outcome::Through), decider, source })
+        said.source = self.source(rules, case, family, &packet)?;
+        Ok(said)
     }
 
     /// The address that a packet which goes out gets by table nat.
@@ -93,7 +102,7 @@ impl Predictor {
         let nat = rules.table(b"nat").filter(|nat| nat.chain(b"POSTROUTING").is_some());
         let (Some(nat), true) = (nat, case.to != Who::Server) else { return Ok(None) };
         Ok(match self.walk(nat, Hook::Postrouting, packet)? {
-            Some((Verdict::Nat(nat), ..)) if nat.source => match nat.addr {
+            Some(Walked { verdict: Verdict::Nat(nat), .. }) if nat.source => match nat.addr {
                 NatAddr::Own => Some(Who::Server.address(family)),
                 NatAddr::Range(first, last) if first == last => Some(first),
                 _ => None,
@@ -103,13 +112,8 @@ impl Predictor {
         .filter(|source| *source != packet.src()))
     }
 
-    /// Verdict, decider and the packet as it left; `None` if it depends on something that is not known.
-    fn walk(
-        &mut self,
-        table: &Table,
-        hook: Hook,
-        packet: &Packet,
-    ) -> Result<Option<(Verdict, Decider, Packet)>, Failure> {
+    /// Walks one chain; `None` if it depends on something that is not known.
+    fn walk(&mut self, table: &Table, hook: Hook, packet: &Packet) -> Result<Option<Walked>, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut random = || 0;
         let mut env = Env {
@@ -131,36 +135,51 @@ impl Predictor {
                 sim::Decider::Rule(step) => rule_decider(table, step.chain, step.number, step.rule, family),
                 sim::Decider::Policy(chain) => policy_decider(table, chain),
             };
-            (outcome.verdict.clone(), decider, outcome.packet.clone())
+            let logged = outcome.path.iter().any(|step| logs(step.rule));
+            Walked { verdict: outcome.verdict.clone(), decider, packet: outcome.packet.clone(), logged }
         }))
     }
 }
 
-/// What decided in the kernel, by the counters before and after. Of a conversation, whose packets may be decided by several
-/// rules, it is `expected` if that is among them.
-pub(super) fn decided(before: &Ruleset, after: &Ruleset, case: &Case, expected: Option<&Decider>) -> Decider {
-    let mut decider = None;
+/// One chain's part of a packet's way.
+struct Walked {
+    verdict: Verdict,
+    decider: Decider,
+    packet: Packet,
+    logged: bool,
+}
+
+/// What happened in the kernel, by the counters before and after. Of a conversation, whose packets may be decided by several
+/// rules, the decider is `expected` if that is among them.
+pub(super) fn counted(before: &Ruleset, after: &Ruleset, case: &Case, expected: Option<&Decider>) -> Counted {
+    let (mut decider, mut logged) = (None, false);
     for (table, hook) in path(after, case.hook()) {
         let Some(old) = before.table(table.name()) else { continue };
+        let base = hook.chain().as_bytes();
         let mut hits = Vec::new();
-        hit_rules(old, table, hook.chain().as_bytes(), before.family, &mut hits);
-        let among = expected.filter(|expected| hits.iter().any(|(hit, _)| hit == *expected));
-        let (hit, lets_go) = match (among, hits.pop()) {
-            (Some(expected), _) if case.what == What::Http => (expected.clone(), true),
-            (_, Some((hit, rule))) => (hit, rule.body.as_ref().is_some_and(|body| body.action == Action::Accept)),
+        hit_rules(old, table, base, &mut hits);
+        logged |= hits.iter().any(|hit| logs(hit.rule));
+        let deciders: Vec<&Hit<'_>> =
+            hits.iter().filter(|hit| hit.rule.body.as_ref().is_none_or(|b| ends(&b.action))).collect();
+        let told = |hit: &Hit<'_>| rule_decider(table, hit.chain, hit.number, hit.rule, before.family);
+        let among = expected.filter(|expected| deciders.iter().any(|hit| told(hit) == **expected));
+        let (this, lets_go) = match (among, deciders.last()) {
+            (Some(expected), _) if matches!(case.what, What::Talk(_)) => (expected.clone(), true),
+            (_, Some(hit)) => (told(hit), hit.rule.body.as_ref().is_some_and(|body| body.action == Action::Accept)),
             (_, None) => {
-                let policy = table.chain(hook.chain().as_bytes()).and_then(|chain| chain.policy);
-                (policy_decider(table, hook.chain().as_bytes()), policy != Some(Policy::Drop))
+                let policy = table.chain(base).and_then(|chain| chain.policy);
+                (policy_decider(table, base), policy != Some(Policy::Drop))
             }
         };
         if !lets_go {
-            return hit;
+            return Counted { decider: this, logged };
         }
         if decider.is_none() || table.name() == b"filter" {
-            decider = Some(hit);
+            decider = Some(this);
         }
     }
-    decider.unwrap_or(Decider { place: Default::default(), text: "no rules".to_owned() })
+    let decider = decider.unwrap_or(Decider { place: Default::default(), text: "no rules".to_owned() });
+    Counted { decider, logged }
 }
 
 /// The chains that judge a packet of this hook, in order, as far as they are there.
@@ -174,19 +193,30 @@ fn path(rules: &Ruleset, hook: Hook) -> impl Iterator<Item = (&Table, Hook)> {
         .filter(|(table, hook)| table.chain(hook.chain().as_bytes()).is_some())
 }
 
-/// The rules that decide, in the order of the walk, of which the counter has grown.
-fn hit_rules<'r>(old: &Table, new: &'r Table, name: &[u8], family: Family, hits: &mut Vec<(Decider, &'r Rule)>) {
+/// A rule of which the counter has grown.
+struct Hit<'r> {
+    chain: &'r [u8],
+    number: usize,
+    rule: &'r Rule,
+}
+
+/// Collects the rules of which the counter has grown, in the order of the walk; jumps themselves are left out.
+fn hit_rules<'r>(old: &Table, new: &'r Table, name: &[u8], hits: &mut Vec<Hit<'r>>) {
     let (Some(old_chain), Some(chain)) = (old.chain(name), new.chain(name)) else { return };
     for (number, (was, rule)) in (1..).zip(old_chain.rules.iter().zip(&chain.rules)) {
         if was.counters.packets == rule.counters.packets {
             continue;
         }
-        match rule.body.as_ref().map(|body| &body.action) {
-            Some(Action::Jump(next) | Action::Goto(next)) => hit_rules(old, new, next, family, hits),
-            Some(action) if !ends(action) => {}
-            _ => hits.push((rule_decider(new, name, number, rule, family), rule)),
+        match rule.body.as_ref().and_then(|body| body.action.chain()) {
+            Some(next) => hit_rules(old, new, next, hits),
+            None => hits.push(Hit { chain: &chain.name, number, rule }),
         }
     }
+}
+
+/// Whether it is a LOG rule.
+fn logs(rule: &Rule) -> bool {
+    rule.body.as_ref().is_some_and(|body| matches!(body.action, Action::Target(Target::Log(_))))
 }
 
 /// Whether an action ends the walk. What a target does is asked of the target itself.

@@ -4,6 +4,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::sandbox::Failure;
@@ -102,7 +103,7 @@ impl Report {
     /// A case; returns whether all is as it has to be.
     pub(super) fn case(&mut self, number: u16, judged: &Judged) -> bool {
         let Judged { case, seen, kernel, predicted } = judged;
-        let faults = faults(judged);
+        let faults = faults(judged, self.family);
         let mark = if faults.is_empty() { self.look(Look::Good, "✓") } else { self.look(Look::Bad, "✗") };
         let said = |outcome: Option<Outcome>| match outcome {
             Some(outcome) => self.look(Look::of(outcome), &format!("{:<13}", outcome.word())),
@@ -115,7 +116,10 @@ impl Report {
             said(Some(seen.outcome)),
             said(predicted.outcome)
         );
-        let mut rule = kernel.text.clone();
+        let mut rule = kernel.decider.text.clone();
+        if kernel.logged {
+            rule.push_str("  (logged)");
+        }
         if let Some(source) = seen.source {
             rule = format!("{rule}  (arrived as from {source})");
         }
@@ -178,27 +182,36 @@ impl Report {
 }
 
 /// What is not as it has to be.
-fn faults(judged: &Judged) -> Vec<String> {
+fn faults(judged: &Judged, family: Family) -> Vec<String> {
     let Judged { case, seen, kernel, predicted } = judged;
     let mut faults = Vec::new();
     if seen.outcome != case.expect {
         faults.push(format!("it {}, and should have {}", did(seen.outcome), done(case.expect)));
     }
+    let from = |source: Option<IpAddr>| source.map_or("its own address".to_owned(), |source| source.to_string());
+    let source = case.source(family);
+    if seen.outcome == Outcome::Through && seen.source != source {
+        faults.push(format!("it arrived as from {}, and should have as from {}", from(seen.source), from(source)));
+    }
+    let log = |logged: bool| if logged { "logged" } else { "not logged" };
+    if kernel.logged != case.logged {
+        faults.push(format!("it was {}, and should have been {}", log(kernel.logged), log(case.logged)));
+    }
     if predicted.outcome != Some(seen.outcome) {
         let said = predicted.outcome.map_or("could not tell", Outcome::word);
         faults.push(format!("the kernel says \"{}\", the simulator \"{said}\"", seen.outcome.word()));
+        return faults;
     }
-    match &predicted.decider {
-        Some(decider) if decider == kernel => {}
-        Some(decider) => {
-            faults.push(format!("the kernel's counters name `{}`, the simulator `{}`", kernel.text, decider.text));
-        }
-        None => {}
+    if predicted.decider.as_ref().is_some_and(|decider| *decider != kernel.decider) {
+        let said = predicted.decider.as_ref().map_or("", |decider| &decider.text);
+        faults.push(format!("the kernel's counters name `{}`, the simulator `{said}`", kernel.decider.text));
     }
     if seen.source != predicted.source {
-        let name =
-            |source: Option<std::net::IpAddr>| source.map_or("its own address".to_owned(), |source| source.to_string());
-        faults.push(format!("it arrived as from {}, the simulator says {}", name(seen.source), name(predicted.source)));
+        let (seen, said) = (from(seen.source), from(predicted.source));
+        faults.push(format!("it arrived as from {seen}, the simulator says as from {said}"));
+    }
+    if kernel.logged != predicted.logged {
+        faults.push(format!("it was {}, the simulator says {}", log(kernel.logged), log(predicted.logged)));
     }
     faults
 }
