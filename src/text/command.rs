@@ -494,12 +494,37 @@ impl<'a, 'w> Parser<'a, 'w> {
             let text = format!("Cannot use -{} with -{}", char::from(letter), char::from(before));
             return Err(Error::usage(text));
         }
-        let kind = self.command_kind(letter, attached)?;
-        self.zero_too |= before.is_some();
-        if letter != b'Z' || before.is_none() {
-            self.kind = Some((letter, kind));
+        if self.zero_too && letter == b'Z' {
+            return Err(Error::usage("Cannot use -Z with -Z"));
         }
+        let kind = self.command_kind(letter, attached)?;
+        self.kind = Some(match self.kind.take() {
+            None => (letter, kind),
+            Some((before, listing)) if letter == b'Z' => self.and_zero(before, listing, kind),
+            Some((_, zero)) => {
+                self.zero_too = !matches!(zero, CommandKind::Zero { number: Some(_), .. });
+                (letter, named_as(kind, zero))
+            }
+        });
         Ok(())
+    }
+
+    /// A listing and the `-Z` behind it: they share the chain that was named last. A `-Z` of one rule stands alone.
+    fn and_zero(&mut self, letter: u8, listing: CommandKind, zero: CommandKind) -> (u8, CommandKind) {
+        if matches!(zero, CommandKind::Zero { number: Some(_), .. }) {
+            return (b'Z', zero);
+        }
+        self.zero_too = true;
+        let named = |chain: Option<Vec<u8>>| match &zero {
+            CommandKind::Zero { chain: Some(last), .. } => Some(last.clone()),
+            _ => chain,
+        };
+        let both = match listing {
+            CommandKind::List { chain, number, zero } => CommandKind::List { chain: named(chain), number, zero },
+            CommandKind::ListRules { chain, number, zero } => CommandKind::ListRules { chain: named(chain), number, zero },
+            other => other,
+        };
+        (letter, both)
     }
 
     fn command_kind(&mut self, letter: u8, attached: Option<&'a [u8]>) -> Result<CommandKind, Error> {
@@ -708,6 +733,20 @@ impl<'a, 'w> Parser<'a, 'w> {
             family: self.cx.family,
         };
         reading.advise(error)
+    }
+}
+
+/// A listing behind a `-Z`: what it does not name itself, it takes from there.
+fn named_as(listing: CommandKind, zero: CommandKind) -> CommandKind {
+    let CommandKind::Zero { chain: first, number: at } = zero else { return listing };
+    match listing {
+        CommandKind::List { chain, number, zero } => {
+            CommandKind::List { chain: chain.or(first), number: number.or(at), zero }
+        }
+        CommandKind::ListRules { chain, number, zero } => {
+            CommandKind::ListRules { chain: chain.or(first), number: number.or(at), zero }
+        }
+        other => other,
     }
 }
 
