@@ -521,7 +521,9 @@ impl<'a, 'w> Parser<'a, 'w> {
         };
         let both = match listing {
             CommandKind::List { chain, number, zero } => CommandKind::List { chain: named(chain), number, zero },
-            CommandKind::ListRules { chain, number, zero } => CommandKind::ListRules { chain: named(chain), number, zero },
+            CommandKind::ListRules { chain, number, zero } => {
+                CommandKind::ListRules { chain: named(chain), number, zero }
+            }
             other => other,
         };
         (letter, both)
