@@ -18,7 +18,8 @@ pub fn become_root() -> io::Result<()> {
     if user.is_root() {
         return Ok(());
     }
-    unshare(CloneFlags::CLONE_NEWUSER)?;
+    // With a network of its own, because only into such a one may it go back from a test's.
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
     std::fs::write("/proc/self/gid_map", format!("0 {group} 1"))

@@ -14,6 +14,7 @@ use lab::side::Pair;
 const AS_ROOT: &str = env!("CARGO_BIN_EXE_lab-as-root");
 
 /// Restores and saves a file in every pairing of programs and compares with stock alone.
+#[expect(clippy::print_stdout, reason = "a refusal by both is worth knowing")]
 fn check(pair: &mut Pair, path: &Path) -> Vec<Difference> {
     let name = path.display().to_string();
     let v6 = is_v6(path);

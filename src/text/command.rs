@@ -758,6 +758,9 @@ fn too_long(chain: &[u8]) -> Error {
 
 /// The checks on the name of a new chain (iptables(8), -N; fact sheet 5).
 pub fn check_new_chain(name: &[u8], family: Family) -> Result<(), Error> {
+    if name.len() > CHAIN_NAME_MAX {
+        return Err(too_long(name));
+    }
     if let Some(first @ (b'-' | b'!')) = name.first() {
         return Err(Error::usage(format!("chain name not allowed to start with `{}'", char::from(*first))));
     }
@@ -766,16 +769,13 @@ pub fn check_new_chain(name: &[u8], family: Family) -> Result<(), Error> {
     if clash {
         return Err(Error::usage("chain name may not clash with target name"));
     }
-    if name.len() > CHAIN_NAME_MAX {
-        return Err(too_long(name));
-    }
     if name.iter().any(is_space) {
         return Err(Error::usage([b"Invalid chain name `", name, b"'"].concat()));
     }
     Ok(())
 }
 
-/// The checks on the name in a `:CHAIN` line of a restore file: those of [`check_new_chain`] in another order, and names of extensions pass.
+/// The checks on the name in a `:CHAIN` line of a restore file: those of [`check_new_chain`], but names of extensions pass.
 pub fn check_restored_chain(name: &[u8]) -> Result<(), Error> {
     if name.len() > CHAIN_NAME_MAX {
         return Err(too_long(name));
