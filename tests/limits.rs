@@ -145,3 +145,51 @@ fn broken(case: &Case) -> Option<Broken> {
         _ => None,
     })
 }
+
+fn sentence(words: &str, family: Family, table: &str, hooks: &[Hook], protocol: Option<(u8, bool)>) -> String {
+    let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+    let cx = Context { family, names: &NoNames, restore: false, table: table.as_bytes() };
+    let rule = parse(&words, &cx, &mut Vec::new()).expect("a rule").rule;
+    let place = Place { table: table.as_bytes(), hooks, protocol };
+    let of_matches = rule.body.matches.iter().find_map(|m| limits::of_match(m, family, &place));
+    let of_action = || match &rule.body.action {
+        Action::Target(t) => limits::of_target(t, family, &place),
+        _ => None,
+    };
+    of_matches.or_else(of_action).map_or_else(String::new, |b| b.sentence())
+}
+
+#[test]
+fn sentences() {
+    use Hook::{Forward, Output};
+    for (words, table, hooks, said) in [
+        (
+            "-A X -j DNAT --to 192.0.2.1",
+            "filter",
+            &[][..],
+            "DNAT works only in the nat table's PREROUTING and OUTPUT chains",
+        ),
+        ("-A X -j DNAT --to 192.0.2.1", "nat", &[], ""),
+        ("-A X -j MASQUERADE", "nat", &[Output], "MASQUERADE works only in the nat table's POSTROUTING chain"),
+        ("-A X -m policy --dir out --pol none", "filter", &[Forward, Output], ""),
+        (
+            "-A X -m policy --dir in --pol none",
+            "filter",
+            &[Forward, Output],
+            "-m policy --dir in works only in PREROUTING, INPUT and FORWARD chains",
+        ),
+        ("-A X -m rpfilter", "filter", &[], "-m rpfilter works only in PREROUTING of the mangle and raw tables"),
+        ("-A X -m physdev --physdev-out e0 --physdev-is-bridged", "filter", &[Output], ""),
+        (
+            "-A X -m physdev --physdev-out e0",
+            "filter",
+            &[Output],
+            "-m physdev --physdev-out without --physdev-is-bridged works only in PREROUTING, INPUT, FORWARD and POSTROUTING chains",
+        ),
+        ("-A X -m tcpmss --mss 1", "filter", &[], "-m tcpmss works only with -p tcp"),
+    ] {
+        assert_eq!(sentence(words, Family::V4, table, hooks, None), said, "{words}");
+    }
+    let said = sentence("-A X -m addrtype --src-type LOCAL,PROHIBIT", Family::V6, "filter", &[], None);
+    assert_eq!(said, "the kernel does not take -m addrtype PROHIBIT in this family");
+}

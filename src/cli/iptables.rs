@@ -32,7 +32,7 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
         Ok(()) => exit::OK,
         Err(failure) => {
             failure.print(program, None, &mut io.err);
-            super::explain::explain(&failure, args, io);
+            super::explain::explain(&failure, &cx, args, io);
             failure.exit()
         }
     }

@@ -14,7 +14,8 @@ use crate::kernel::{Refusal, Session};
 use crate::text::lexer::{Words, lines};
 use crate::text::{Context, parse};
 use crate::types::{Family, Names};
-use reader::{Reader, Stopped, counters_prefix};
+pub(super) use reader::counters_prefix;
+use reader::{Reader, Stopped};
 
 /// The options of iptables-restore(8).
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
         Err(stopped) => {
             stopped.failure.print(program, stopped.reported, &mut io.err);
             let at = stopped.line.or(first_refused(&stopped.failure));
-            super::explain::explain_line(&stopped.failure, at, at.and_then(|n| line_of(&text, n)), io);
+            super::explain::explain_line(&stopped.failure, &cx, &text, at, options.noflush, io);
             stopped.failure.exit()
         }
     }

@@ -6,6 +6,7 @@ use super::show::{Form, Found, Request, existing_tables, show};
 use super::{Streams, exit, warn_of_legacy};
 use crate::kernel::Session;
 use crate::model::builtin::TABLES;
+use crate::text::Context;
 use crate::types::{Family, Names, Out};
 use std::fs::File;
 
@@ -29,7 +30,8 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
         Ok(code) => code,
         Err(failure) => {
             failure.print(program, None, &mut io.err);
-            super::explain::explain(&failure, args, io);
+            let cx = Context { family, names, restore: false, table: b"filter" };
+            super::explain::explain(&failure, &cx, args, io);
             failure.exit()
         }
     }

@@ -174,6 +174,10 @@ impl Reading<'_> {
             "a rule's number is 1 or more, as `-L --line-numbers` shows it".into()
         } else if starts("The -t option cannot be used") {
             "in a restore file the table stands on a line of its own: *nat".into()
+        } else if starts("Parameter too long") {
+            "a word of a restore file has at most 10,239 bytes".into()
+        } else if starts("Parser cannot handle") {
+            "a line of a restore file has at most 255 words".into()
         } else if starts("nothing appropriate following !") {
             "! stands before the option that it inverts".into()
         } else {
