@@ -265,21 +265,30 @@ impl Lines {
         form: Form<'_>,
     ) {
         self.rules += 1;
-        match self.raiser.raise(exprs, userdata) {
-            Raised::Rule(body, counters) => {
-                print_rule(chain, self.rules, &body, counters, family, names, form, &mut self.lines);
+        let start = self.lines.len();
+        let mut reason = " is not iptables': ";
+        if let Raised::Rule(body, counters) = self.raiser.raise(exprs, userdata) {
+            print_rule(chain, self.rules, &body, counters, family, names, form, &mut self.lines);
+            if !matches!(form, Form::Save(_)) || is_one_line(self.lines.as_bytes().get(start..)) {
+                return;
             }
-            Raised::Opaque(_) => {
-                self.opaque += 1;
-                let out = &mut self.lines;
-                write!(out, "# rule {} of ", self.rules);
-                out.bytes(chain);
-                out.str(" is not iptables': ");
-                describe(family, exprs, userdata, out);
-                out.byte(b'\n');
-            }
+            // What stands behind the line feed would be read as a command of its own.
+            self.lines.truncate(start);
+            reason = " cannot be written in a file, because of a line feed in it: ";
         }
+        self.opaque += 1;
+        let out = &mut self.lines;
+        write!(out, "# rule {} of ", self.rules);
+        out.bytes(chain);
+        out.str(reason);
+        describe(family, exprs, userdata, out);
+        out.byte(b'\n');
     }
+}
+
+/// Whether the only line feed of a text is its last byte.
+fn is_one_line(text: Option<&[u8]>) -> bool {
+    matches!(text, Some([line @ .., b'\n']) if !line.contains(&b'\n'))
 }
 
 /// The rules of those chains that the kernel has, in their order. The forms that need no names of hosts are made on all processors.
@@ -396,4 +405,34 @@ fn foreign_chain(
 pub fn existing_tables(session: &mut Session, family: Family) -> Result<Vec<&'static [u8]>, Failure> {
     let tables = session.tables(family)?;
     Ok(TABLES.into_iter().filter(|name| tables.iter().any(|t| t.name == *name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NoNames;
+    use crate::wire::{Attrs, ExprWriter, Writer};
+
+    /// A comment that would be a command of its own in a file.
+    #[test]
+    fn a_line_feed_does_not_leave_its_rule() {
+        let mut w = Writer::new();
+        let list = w.nest(4);
+        ExprWriter::new(&mut w).xt_match("comment", 0, |b| b.fixed(b"a\n-A INPUT -j ACCEPT", 256));
+        w.close(list);
+        let exprs = Attrs::new(w.as_bytes()).next().and_then(Result::ok).map(|a| a.payload).unwrap_or_default();
+        let text = |form| {
+            let mut lines = Lines::new(Family::V4);
+            lines.expressions(b"INPUT", exprs, None, Family::V4, &NoNames, form);
+            (String::from_utf8_lossy(lines.lines.as_bytes()).into_owned(), lines.opaque)
+        };
+        let (saved, opaque) = text(Form::Save(false));
+        assert!(
+            saved.starts_with("# rule 1 of INPUT cannot be written in a file, because of a line feed in it: "),
+            "{saved}"
+        );
+        assert_eq!((saved.lines().count(), opaque), (1, 1));
+        // -S is for people and shows what stock shows.
+        assert_eq!(text(Form::Rules(false)).0, "-A INPUT -m comment --comment \"a\n-A INPUT -j ACCEPT\"\n");
+    }
 }

@@ -99,7 +99,7 @@ impl Reading<'_> {
             [b'-', first, _, ..] if *first != b'-' => self.is_option(Some(&&*[b"-", w].concat())),
             _ => false,
         };
-        words.filter(|(_, w)| known(w)).map(|(at, _)| at).last()
+        words.filter(|(_, w)| known(w)).map(|(at, _)| at).next_back()
     }
 
     /// Whether a word is an option of iptables or of any extension, in full.

@@ -198,6 +198,9 @@ impl Extension for Sctp {
         let (flags, invert) = (u32_at(284)?, u32_at(288)?);
         let ports = |at: usize, id: u8| {
             let (min, max) = (u16_at(at)?, u16_at(at + 2)?);
+            if min > max && flags & bit(id) != 0 {
+                return None;
+            }
             Some((flags & bit(id) != 0).then_some(Ports { min, max, invert: invert & bit(id) != 0 }))
         };
         let mut map = [0; 8];
