@@ -361,9 +361,10 @@ fn on_table(name: &[u8]) -> String {
 
 /// Adds the rule of a command to its chain; where in the chain is of no matter to jumps and limits.
 fn add(table: &mut Table, command: &Command) {
-    let chain = match &command.kind {
-        CommandKind::Append { chain } | CommandKind::Insert { chain, .. } | CommandKind::Replace { chain, .. } => chain,
-        _ => return,
+    let (CommandKind::Append { chain } | CommandKind::Insert { chain, .. } | CommandKind::Replace { chain, .. }) =
+        &command.kind
+    else {
+        return;
     };
     let mut with = table.chain(chain).cloned().unwrap_or_else(|| Chain { name: chain.clone(), ..Chain::default() });
     with.rules.push(Rule { body: Some(command.rule.body.clone()), counters: Counters::default() });
