@@ -174,10 +174,6 @@ impl Reading<'_> {
             "a rule's number is 1 or more, as `-L --line-numbers` shows it".into()
         } else if starts("The -t option cannot be used") {
             "in a restore file the table stands on a line of its own: *nat".into()
-        } else if starts("Parameter too long") {
-            "a word of a restore file has at most 10,239 bytes".into()
-        } else if starts("Parser cannot handle") {
-            "a line of a restore file has at most 255 words".into()
         } else if starts("nothing appropriate following !") {
             "! stands before the option that it inverts".into()
         } else {
@@ -332,6 +328,34 @@ impl Reading<'_> {
                 .replace(" :", ":"),
         )
     }
+}
+
+/// What is wrong with a line of a restore file, by the text of its error.
+pub fn on_file(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let has = |part: &str| text.contains(part);
+    Some(
+        if has("Parameter too long") {
+            "a word of a restore file has at most 10,239 bytes"
+        } else if has("cannot handle more") {
+            "a line of a restore file has at most 255 words"
+        } else if has("COMMIT expected") {
+            "every table of the file ends with a line COMMIT; nothing was changed"
+        } else if has("need ]") {
+            "the counters before a rule are written as [PACKETS:BYTES]"
+        } else if has("policy counters") {
+            "with -c the line of a built-in chain ends with its counters: :INPUT ACCEPT [0:0]"
+        } else if has("table name") {
+            "a table begins with * and its name at the start of a line: *filter, *nat, *mangle, *raw or *security"
+        } else if has("chain name") || has("policy invalid") {
+            "a chain's line is :NAME POLICY [PACKETS:BYTES]; of a chain that is not built in the policy is -"
+        } else if has("failed") {
+            "a line is a comment (#), or stands between *TABLE and COMMIT; nothing was changed"
+        } else {
+            return None;
+        }
+        .into(),
+    )
 }
 
 /// Dashes and quotes that a web page has made typographic.

@@ -9,6 +9,8 @@ mod ruleset;
 use super::Streams;
 use super::failure::Failure;
 use super::restore::counters_prefix;
+use crate::kernel::What;
+use crate::text::advice::on_file;
 use crate::text::lexer::{Words, lines};
 use crate::text::{Command, CommandKind, Context, parse};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
@@ -42,7 +44,7 @@ pub fn explain_line(
     if !io.explain {
         return;
     }
-    let number = number.filter(|n| *n > 0);
+    let number = number.filter(|n| *n > 0).or_else(|| line_in_text(failure));
     let before = lines(text).take(number.map_or(0, |n| n as usize));
     let table = before.filter_map(|l| l.strip_prefix(b"*")).last().map(|l| l.trim_ascii().to_vec());
     let table = table.unwrap_or_else(|| cx.table.to_vec());
@@ -52,13 +54,28 @@ pub fn explain_line(
     let (command, subject) = rest.map_or((None, None), |rest| read_line(failure, rest, &in_table));
     let word = word_of(failure).or(subject);
     let scene = Scene { cx: &in_table, table: table.clone(), command, file: Some((text, keep)) };
-    let advice = scene.advise(failure).or_else(|| failure.advice());
+    let advice = scene.advise(failure).or_else(|| failure.advice()).or_else(|| file_advice(failure));
     let shown = line.map(|line| {
         let skip = line.len() - rest.map_or(line.len(), <[u8]>::len);
         let place = word.and_then(|w| word_place(line.get(skip..).unwrap_or_default(), w));
         Shown::cut(line, Some(place.map_or(0..line.len(), |p| p.start + skip..p.end + skip)))
     });
     print(advice.as_deref(), number, shown, io);
+}
+
+/// The line that an error names in its text: `line 3 failed`.
+fn line_in_text(failure: &Failure) -> Option<u32> {
+    let Failure::Named(_, text) = failure else { return None };
+    let text = std::str::from_utf8(text).ok()?.strip_prefix("line ")?;
+    text.split([' ', ':']).next()?.parse().ok()
+}
+
+fn file_advice(failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Usage(e) => on_file(&e.text),
+        Failure::Named(_, text) => on_file(text),
+        _ => None,
+    }
 }
 
 /// The command of a line, and the word that a failure is about that does not say it.
@@ -95,9 +112,9 @@ fn subject(failure: &Failure, command: Option<&Command>, args: &[&[u8]]) -> Opti
         Failure::Object(said) if said.starts_with("Index of") => Some(at(ruleset::chain_of(&command.kind)?)? + 1),
         Failure::Object(_) => at(ruleset::chain_of(&command.kind)?),
         Failure::Refused { refusals, .. } => {
-            let broken = refusals.first().is_some_and(|r| r.errno == ruleset::EINVAL);
+            let broken = refusals.first().is_some_and(|r| matches!(r.op.what, What::RuleIn(_)));
             let action = command.rule.body.action.name();
-            let target = broken.then(|| at(action)).flatten();
+            let target = broken.then(|| args.iter().rposition(|arg| *arg == action)).flatten();
             target.or_else(|| at(ruleset::chain_of(&command.kind)?))
         }
         _ => None,

@@ -11,7 +11,7 @@ use crate::text::lexer::{Words, lines};
 use crate::text::{Command, CommandKind, Context, parse};
 use crate::types::{Counters, Hook, Out};
 
-pub(super) const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
+const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
 const EBUSY: i32 = rustix::io::Errno::BUSY.raw_os_error();
 const ELOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
 const EMLINK: i32 = rustix::io::Errno::MLINK.raw_os_error();
@@ -76,9 +76,6 @@ impl Scene<'_> {
                 self.on_refusal(refusals.first()?, &self.ruleset()?)
             }
             Failure::Refused { .. } => self.on_missing(),
-            Failure::Named(_, said) if said.starts_with(b"COMMIT expected") => {
-                Some("every table of the file ends with a line COMMIT; nothing was changed".into())
-            }
             Failure::Kernel(kernel::Error::PermissionDenied) if rustix::process::geteuid().is_root() => Some(
                 "this root has no CAP_NET_ADMIN over this network namespace: give the container NET_ADMIN (docker run \
                  --cap-add=NET_ADMIN), or make a namespace of your own with `unshare -rn` or `oxtables sandbox`"
