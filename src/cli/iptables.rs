@@ -1,16 +1,15 @@
 //! `iptables` and `ip6tables`: one command, one transaction.
 
+use super::debugged::Debugged;
 use super::failure::{Failure, Program};
 use super::show::{Form, Request, show};
 use super::transaction::Transaction;
 use super::{Streams, exit, missing_extensions, warn_of_legacy};
-use crate::compile::debug;
-use crate::kernel::{Batch, Event, Session, errno_text};
+use crate::kernel::{Session, errno_text};
 use crate::model::builtin::builtins;
 use crate::text::list::{Style, verbose_rule};
 use crate::text::{Command, CommandKind, Context, parse};
 use crate::types::{Counters, Family, Names, Out};
-use std::ops::ControlFlow;
 
 /// How often a command is planned again because the ruleset changed under it.
 pub(super) const ATTEMPTS: u32 = 10_000;
@@ -85,59 +84,11 @@ fn list(
     let style = Style::of(command, request.family, request.names);
     let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
     if command.verbose > 1 {
-        debug_rules(session, request.family, request.table, request.chain, &mut io.out)?;
+        Debugged::read(session, request.family, request.table, &command.kind, &mut io.out)?;
     }
     let (_, text) = show(session, request, form)?;
     io.extend(text);
     Ok(())
-}
-
-/// `-vv`: the rules that a command reads, as libnftnl words them. To count what leads to a user chain, all chains are read.
-fn debug_rules(
-    session: &mut Session,
-    family: Family,
-    table: &[u8],
-    chain: Option<&[u8]>,
-    out: &mut Out,
-) -> Result<(), Failure> {
-    let is_builtin = |name: &[u8]| builtins(family, table).is_some_and(|b| b.iter().any(|b| b.name == name));
-    let only = chain.filter(|c| is_builtin(c));
-    for chain in session.chains(family, Some(table))? {
-        if only.is_some_and(|name| name != chain.name) {
-            continue;
-        }
-        let start = out.len();
-        session.rules(family, table, &chain.name, &mut |event| {
-            match event {
-                Event::Rule(rule) => debug::rule(family, rule, out),
-                Event::Restart => out.truncate(start),
-            }
-            ControlFlow::Continue(())
-        })?;
-    }
-    Ok(())
-}
-
-/// `-vv`: what a transaction does, as libnftnl words it.
-fn debug_batch(batch: &Batch, out: &mut Out) {
-    for message in (0..batch.len()).filter_map(|i| batch.message(i)) {
-        if let Err(e) = debug::message(&message, out) {
-            writeln!(out, "{e}");
-        }
-    }
-}
-
-/// The chain whose rules a command reads before it changes them; all, if it names none.
-fn reads_rules(kind: &CommandKind) -> Option<Option<&[u8]>> {
-    match kind {
-        CommandKind::Check { chain }
-        | CommandKind::Delete { chain }
-        | CommandKind::DeleteNumber { chain, .. }
-        | CommandKind::Replace { chain, .. } => Some(Some(chain)),
-        CommandKind::Insert { chain, number } if *number > 1 => Some(Some(chain)),
-        CommandKind::Zero { chain, .. } => Some(chain.as_deref()),
-        _ => None,
-    }
 }
 
 /// The table of a command, if iptables has one of that name.
@@ -166,14 +117,14 @@ fn change(
         if pinned {
             transaction.pin()?;
         }
-        let debugging = command.verbose > 1;
-        if let (true, Some(chain)) = (debugging, reads_rules(&command.kind)) {
-            debug_rules(transaction.session, cx.family, table, chain, &mut out)?;
-        }
+        let debugged = match command.verbose {
+            0 | 1 => None,
+            _ => Some(Debugged::read(transaction.session, cx.family, table, &command.kind, &mut out)?),
+        };
         let unpinned = transaction.generation.is_none();
         let planned = apply(&mut transaction, cx, table, command, &mut out);
-        if debugging && planned.is_ok() {
-            debug_batch(&transaction.batch, &mut out);
+        if let (Some(debugged), Ok(())) = (debugged, &planned) {
+            debugged.batch(&transaction.batch, &mut out);
         }
         let sent_unpinned = unpinned && transaction.generation.is_none();
         match planned.and_then(|()| transaction.commit()) {

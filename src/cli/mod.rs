@@ -3,6 +3,7 @@
 //! Only here, in `kernel` and in nothing below is the operating system touched: files, terminals, arguments, exit codes.
 
 mod date;
+mod debugged;
 pub mod demo;
 pub mod exit;
 mod explain;

@@ -424,9 +424,13 @@ impl<'s> Transaction<'s> {
             .map(|(n, c)| (c.kernel.as_ref().map_or(u64::MAX, |k| k.handle), n.clone()))
             .collect();
         by_age.sort();
-        let idle: Vec<Vec<u8>> =
-            view.chains().filter(|(_, c)| idle(c) && c.tail_is_empty()).map(|(n, _)| n.clone()).collect();
-        for name in by_age.iter().map(|(_, name)| name).chain(&idle) {
+        let mut idle: Vec<(u32, Vec<u8>)> = view
+            .chains()
+            .filter(|(_, c)| idle(c) && c.tail_is_empty())
+            .map(|(n, c)| (c.builtin.map_or(0, |b| b.hook.num()), n.clone()))
+            .collect();
+        idle.sort();
+        for name in idle.iter().map(|(_, name)| name).chain(by_age.iter().map(|(_, name)| name)) {
             self.batch.delete_chain(table, name);
             self.view.table(table).remove(name);
         }

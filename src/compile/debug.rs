@@ -9,6 +9,8 @@ use crate::wire::{DecodeError, Expr, Exprs, Header, Verdict};
 
 /// The names of the tests of `cmp`, by `NFT_CMP_*`.
 const CMP: [&str; 6] = ["eq", "neq", "lt", "lte", "gt", "gte"];
+/// The names of the bits of `log`, by `NF_LOG_*`.
+const LOG_FLAGS: [&str; 6] = ["tcpseq", "tcpopt", "ipopt", "uid", "nflog", "macdecode"];
 
 /// Prints a message of a batch; messages that libnftnl has no form for are left out.
 pub fn message(message: &Header<'_>, out: &mut Out) -> Result<(), DecodeError> {
@@ -21,7 +23,7 @@ pub fn message(message: &Header<'_>, out: &mut Out) -> Result<(), DecodeError> {
             out.bytes(TableMsg::decode(attrs)?.name);
             writeln!(out, " {word} flags 0 use 0 handle 0");
         }
-        NFT_MSG_NEWCHAIN | NFT_MSG_DELCHAIN => chain(word, &ChainMsg::decode(attrs)?, out),
+        NFT_MSG_NEWCHAIN | NFT_MSG_DELCHAIN => chain(family, ChainMsg::decode(attrs)?.into(), out),
         NFT_MSG_DELRULE if RuleMsg::decode_request(attrs)?.handle == 0 => {
             // A flush: libnftnl is given no family then.
             let flushed = RuleMsg::decode_request(attrs)?;
@@ -36,23 +38,58 @@ pub fn message(message: &Header<'_>, out: &mut Out) -> Result<(), DecodeError> {
     Ok(())
 }
 
-fn chain(family: &str, chain: &ChainMsg<'_>, out: &mut Out) {
-    write!(out, "{family} ");
+/// A chain as libnftnl knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a> {
+    /// Table.
+    pub table: &'a [u8],
+    /// Name.
+    pub name: &'a [u8],
+    /// Rules in it plus jumps to it.
+    pub uses: u32,
+    /// Type, hook (`NF_INET_*`), priority and policy of a base chain.
+    pub base: Option<(&'a [u8], u32, i32, u32)>,
+    /// Packets and bytes of its policy.
+    pub counters: (u64, u64),
+    /// `NFT_CHAIN_*`.
+    pub flags: u32,
+}
+
+/// Prints a chain.
+pub fn chain(family: Family, chain: Chain<'_>, out: &mut Out) {
+    write!(out, "{} ", family_word(family));
     out.bytes(chain.table);
     out.byte(b' ');
     out.bytes(chain.name);
-    out.str(" use 0");
-    if let (Some(hook), Some(ty)) = (chain.hook, chain.ty) {
+    write!(out, " use {}", chain.uses);
+    if let Some((ty, hook, priority, policy)) = chain.base {
         out.str(" type ");
         out.bytes(ty);
         let names = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
-        let name = names.into_iter().find(|h| h.num() == hook.num).map_or("unknown", |h| h.chain());
-        let policy = if chain.policy == Some(0) { "drop" } else { "accept" };
-        let (packets, bytes) = chain.counters.unwrap_or_default();
-        let (name, priority) = (name.to_lowercase(), hook.priority);
+        let name = names.into_iter().find(|h| h.num() == hook).map_or("unknown", |h| h.chain());
+        let policy = if policy == NF_DROP.cast_unsigned() { "drop" } else { "accept" };
+        let (packets, bytes) = chain.counters;
+        let name = name.to_lowercase();
         write!(out, " hook {name} prio {priority} policy {policy} packets {packets} bytes {bytes}");
     }
+    if chain.flags != 0 {
+        write!(out, " flags {:x}", chain.flags);
+    }
     out.byte(b'\n');
+}
+
+impl<'a> From<ChainMsg<'a>> for Chain<'a> {
+    fn from(m: ChainMsg<'a>) -> Self {
+        let base = m.hook.zip(m.ty);
+        Self {
+            table: m.table,
+            name: m.name,
+            uses: m.uses,
+            base: base.map(|(h, ty)| (ty, h.num, h.priority, m.policy.unwrap_or(NF_ACCEPT.cast_unsigned()))),
+            counters: m.counters.unwrap_or_default(),
+            flags: m.flags,
+        }
+    }
 }
 
 /// Prints a rule: its place, then its expressions.
@@ -76,7 +113,19 @@ pub fn rule(family: Family, rule: &RuleMsg<'_>, out: &mut Out) {
         }
         out.str("]\n");
     }
-    out.byte(b'\n');
+    match rule.userdata {
+        Some(data) => userdata(data, out),
+        None => out.byte(b'\n'),
+    }
+}
+
+/// Prints userdata: letters, digits and the like as they are, every other byte in hex.
+fn userdata(data: &[u8], out: &mut Out) {
+    out.str("  userdata = { ");
+    for b in data {
+        if b.is_ascii_graphic() || *b == b' ' { out.byte(*b) } else { write!(out, "\\x{b:02x}") }
+    }
+    out.str(" }\n");
 }
 
 fn family_word(family: Family) -> &'static str {
@@ -136,15 +185,24 @@ fn expression(expr: &Expr<'_>, out: &mut Out) {
             let ty = if ty == NFT_LIMIT_PKTS { "packets" } else { "bytes" };
             write!(out, "limit rate {rate}/{unit} burst {burst} type {ty} flags {flags:#x} ");
         }
-        Expr::Log { group, prefix, snaplen, qthreshold, .. } => {
+        Expr::Log { group, prefix, snaplen, qthreshold, level, flags } => {
             out.str("log ");
             if let Some(prefix) = prefix {
                 out.str("prefix ");
                 out.bytes(prefix);
                 out.byte(b' ');
             }
-            let (snaplen, qthreshold) = (snaplen.unwrap_or(0), qthreshold.unwrap_or(0));
-            write!(out, "group {} snaplen {snaplen} qthreshold {qthreshold} ", group.unwrap_or(0));
+            match (group, level) {
+                (Some(group), _) => {
+                    let (snaplen, qthreshold) = (snaplen.unwrap_or(0), qthreshold.unwrap_or(0));
+                    write!(out, "group {group} snaplen {snaplen} qthreshold {qthreshold} ");
+                }
+                (None, level) => {
+                    write!(out, "level {} ", level.unwrap_or(4));
+                    let set = LOG_FLAGS.iter().zip(0..).filter(|(_, bit)| flags.unwrap_or(0) & (1 << bit) != 0);
+                    set.for_each(|(name, _)| write!(out, "{name} "));
+                }
+            }
         }
         Expr::Match { name, revision, .. } => compat("match", name, revision, out),
         Expr::Target { name, revision, .. } => compat("target", name, revision, out),
@@ -187,22 +245,16 @@ fn words(data: &[u8], out: &mut Out) {
     }
 }
 
-fn meta_key(key: u32) -> String {
-    match key {
-        NFT_META_IIF => "iif".into(),
-        NFT_META_OIF => "oif".into(),
-        NFT_META_IIFNAME => "iifname".into(),
-        NFT_META_OIFNAME => "oifname".into(),
-        NFT_META_L4PROTO => "l4proto".into(),
-        NFT_META_NFPROTO => "nfproto".into(),
-        NFT_META_MARK => "mark".into(),
-        NFT_META_NFTRACE => "nftrace".into(),
-        NFT_META_PKTTYPE => "pkttype".into(),
-        NFT_META_SKUID => "skuid".into(),
-        NFT_META_SKGID => "skgid".into(),
-        NFT_META_LEN => "len".into(),
-        other => format!("key {other}"),
-    }
+/// The names of `meta`'s keys, by `NFT_META_*`.
+const META: [&str; 35] = [
+    "len", "protocol", "priority", "mark", "iif", "oif", "iifname", "oifname", "iiftype", "oiftype", "skuid", "skgid",
+    "nftrace", "rtclassid", "secmark", "nfproto", "l4proto", "bri_iifname", "bri_oifname", "pkttype", "cpu", "iifgroup",
+    "oifgroup", "cgroup", "prandom", "secpath", "iifkind", "oifkind", "bri_iifpvid", "bri_iifvproto", "time", "day",
+    "hour", "sdif", "sdifname",
+];
+
+fn meta_key(key: u32) -> &'static str {
+    usize::try_from(key).ok().and_then(|i| META.get(i)).unwrap_or(&"unknown")
 }
 
 #[cfg(test)]
