@@ -192,15 +192,18 @@ fn advice_on(refusal: &Refusal, missing: &[String]) -> String {
         return format!("the kernel says: {}", String::from_utf8_lossy(message));
     }
     match errno_text(refusal.errno).as_str() {
+        // What a limit of an extension explains has been told before (see explain/ruleset.rs).
         "Invalid argument" => {
-            "a match or target of this rule is not allowed in this table or chain, or not with this protocol \
-             (DNAT and REDIRECT: nat PREROUTING and OUTPUT; SNAT: nat POSTROUTING and INPUT; MASQUERADE: nat POSTROUTING; \
-             REJECT: filter; owner: OUTPUT and POSTROUTING; mac: PREROUTING, INPUT, FORWARD; CT: raw)"
+            "a value or a combination of options in this rule is not one that this kernel takes; it does not say which"
                 .into()
         }
         "Too many links" => "the jumps of these chains go round in a circle".into(),
-        "Device or resource busy" => "the chain still has rules, or rules lead to it; -F it and delete the jumps first".into(),
-        "Operation not supported" => "built-in chains cannot be jumped to, and their hook and priority are fixed".into(),
+        "Device or resource busy" => {
+            "the chain still has rules, or rules lead to it; -F it and delete the jumps first".into()
+        }
+        "Operation not supported" => {
+            "built-in chains cannot be jumped to, and their hook and priority are fixed".into()
+        }
         other => other.to_owned(),
     }
 }

@@ -174,6 +174,13 @@ impl Reading<'_> {
             "a rule's number is 1 or more, as `-L --line-numbers` shows it".into()
         } else if starts("The -t option cannot be used") {
             "in a restore file the table stands on a line of its own: *nat".into()
+        } else if starts("too many ports") {
+            "one rule takes at most 15 ports, and a range counts as two; make several rules".into()
+        } else if text.contains("needs `-p") {
+            "the protocol comes first: -p tcp (or udp, sctp, dccp, udplite) before it".into()
+        } else if let Some((_, protocol)) = text.split_once("requires '-p ") {
+            let protocol = protocol.split('\'').next().unwrap_or_default();
+            format!("a rule has one protocol, and this match needs it to be {protocol}: write -p {protocol}")
         } else if starts("nothing appropriate following !") {
             "! stands before the option that it inverts".into()
         } else {
@@ -315,6 +322,9 @@ impl Reading<'_> {
     /// What lacks beside an extension.
     fn on_missing(&self, error: &Error) -> Option<String> {
         let text = String::from_utf8_lossy(&error.text);
+        if !["must be specified", "also requires", "cannot be used together"].iter().any(|part| text.contains(part)) {
+            return None;
+        }
         let name = text.split('"').nth(1)?.strip_prefix("--")?;
         let needed = if text.contains("also requires") { text.split('"').nth(3)?.strip_prefix("--")? } else { name };
         if text.contains("cannot be used together") {
@@ -549,6 +559,15 @@ mod tests {
             ("-N -x", "-x", "no - or ! at its start"),
             ("-N ACCEPT", "ACCEPT", "not the name of a target"),
             ("-D INPUT 0", "INPUT", "1 or more"),
+            ("-A INPUT -m tcp --dport 22", "-m", "write -p tcp"),
+            ("-A INPUT -p udp -m tcp --dport 22", "-m", "write -p tcp"),
+            ("-A INPUT -m multiport --dports 1", "1", "-p tcp (or udp"),
+            (
+                "-A INPUT -p tcp -m multiport --dports 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16",
+                "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16",
+                "at most 15 ports",
+            ),
+            ("-A INPUT -m owner --uid-owner nosuchuser", "nosuchuser", "--uid-owner takes"),
             ("-A INPUT -m mac", "-m", "add --mac-source"),
             ("-A OUTPUT -i eth0", "-i", "no input interface"),
             ("-L -s 192.0.2.1", "-s", "other commands"),
