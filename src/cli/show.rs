@@ -14,7 +14,7 @@ use crate::kernel::names::SystemNames;
 use crate::kernel::{self, Event, Session};
 use crate::model::builtin::{BuiltinChain, TABLES, builtins};
 use crate::text::list::{self, ChainKind, Style};
-use crate::types::{Counters, Family, Names, Out};
+use crate::types::{Counters, Family, Hook, Names, Out};
 use crate::wire::consts::NF_DROP;
 use crate::wire::msg::RuleMsg;
 use std::ops::ControlFlow;
@@ -252,22 +252,10 @@ impl Lines {
 
     /// Prints the next rule of a chain.
     fn rule(&mut self, chain: &[u8], rule: &RuleMsg<'_>, family: Family, names: &dyn Names, form: Form<'_>) {
-        self.expressions(chain, rule.exprs, rule.userdata, family, names, form);
-    }
-
-    fn expressions(
-        &mut self,
-        chain: &[u8],
-        exprs: &[u8],
-        userdata: Option<&[u8]>,
-        family: Family,
-        names: &dyn Names,
-        form: Form<'_>,
-    ) {
         self.rules += 1;
         let start = self.lines.len();
         let mut reason = " is not iptables': ";
-        if let Raised::Rule(body, counters) = self.raiser.raise(exprs, userdata) {
+        if let Raised::Rule(body, counters) = self.raiser.raise(rule.exprs, rule.userdata) {
             print_rule(chain, self.rules, &body, counters, family, names, form, &mut self.lines);
             if !matches!(form, Form::Save(_)) || is_one_line(self.lines.as_bytes().get(start..)) {
                 return;
@@ -280,8 +268,11 @@ impl Lines {
         let out = &mut self.lines;
         write!(out, "# rule {} of ", self.rules);
         out.bytes(chain);
+        if rule.handle != 0 {
+            write!(out, " (handle {})", rule.handle);
+        }
         out.str(reason);
-        describe(family, exprs, userdata, out);
+        describe(family, rule.exprs, rule.userdata, out);
         out.byte(b'\n');
     }
 }
@@ -384,7 +375,8 @@ fn foreign_chain(
         out.str(" is not iptables': type ");
         out.bytes(&base.ty);
         let policy = if base.policy == NF_DROP.cast_unsigned() { "drop" } else { "accept" };
-        writeln!(out, " hook {} priority {} policy {policy}", base.hook, base.priority);
+        let hook = Hook::from_num(base.hook).map_or_else(|| base.hook.to_string(), |h| h.chain().to_lowercase());
+        writeln!(out, " hook {hook} priority {} policy {policy}", base.priority);
     }
     let from = out.len();
     session.rules(request.family, request.table, &k.name, &mut |event| {

@@ -324,13 +324,8 @@ impl<'s> Transaction<'s> {
         Ok(self.place(table, chain, 0)?.0.is_some())
     }
 
-    /// Calls `each` with the expressions and the userdata of every rule of a chain, as it is with what the batch does.
-    pub fn each_rule(
-        &mut self,
-        table: &[u8],
-        chain: &[u8],
-        mut each: impl FnMut(&[u8], Option<&[u8]>),
-    ) -> Result<(), Failure> {
+    /// Calls `each` with every rule of a chain, as it is with what the batch does; a rule of the batch has no handle.
+    pub fn each_rule(&mut self, table: &[u8], chain: &[u8], mut each: impl FnMut(&RuleMsg<'_>)) -> Result<(), Failure> {
         self.pin()?;
         let (family, session) = (self.family, &mut *self.session);
         if let Some(view) = self.view.chain(session, family, table, chain)?
@@ -339,7 +334,7 @@ impl<'s> Transaction<'s> {
             let rules = view.rules(session, family)?;
             for slot in &rules.slots {
                 let (exprs, userdata) = expressions(slot, rules, &self.batch);
-                each(exprs, userdata);
+                each(&RuleMsg { table, chain, handle: slot.handle.unwrap_or(0), position: None, exprs, userdata });
             }
         }
         Ok(())

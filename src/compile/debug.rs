@@ -65,8 +65,7 @@ pub fn chain(family: Family, chain: Chain<'_>, out: &mut Out) {
     if let Some((ty, hook, priority, policy)) = chain.base {
         out.str(" type ");
         out.bytes(ty);
-        let names = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
-        let name = names.into_iter().find(|h| h.num() == hook).map_or("unknown", |h| h.chain());
+        let name = Hook::from_num(hook).map_or("unknown", Hook::chain);
         let policy = if policy == NF_DROP.cast_unsigned() { "drop" } else { "accept" };
         let (packets, bytes) = chain.counters;
         let name = name.to_lowercase();

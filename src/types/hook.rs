@@ -43,8 +43,13 @@ impl Hook {
 
     /// The hook of a built-in chain's name.
     pub fn from_chain(name: &[u8]) -> Option<Self> {
-        [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Postrouting]
-            .into_iter()
-            .find(|h| h.chain().as_bytes() == name)
+        Self::ALL.into_iter().find(|h| h.chain().as_bytes() == name)
     }
+
+    /// The hook of this number.
+    pub fn from_num(num: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|h| h.num() == num)
+    }
+
+    const ALL: [Self; 5] = [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Postrouting];
 }

@@ -40,11 +40,11 @@ pub fn show_planned(
     for i in 0..names.len() {
         let l = listed(i);
         let (mut all, mut text) = (0, Lines::new(request.family));
-        tx.each_rule(request.table, l.name, |exprs, userdata| {
+        tx.each_rule(request.table, l.name, |rule| {
             all += 1;
             if request.number.is_none_or(|n| n == all) {
                 text.rules = all - 1;
-                text.expressions(l.name, exprs, userdata, request.family, request.names, form);
+                text.rule(l.name, rule, request.family, request.names, form);
             }
         })?;
         if let (Form::List(style), None) = (form, request.number) {
@@ -61,8 +61,8 @@ fn references(tx: &mut Transaction<'_>, request: &Request<'_>) -> Result<BTreeMa
     let mut counts = BTreeMap::new();
     let mut raiser = Raiser::new(request.family);
     for chain in tx.own_chains(request.table)? {
-        tx.each_rule(request.table, &chain, |exprs, userdata| {
-            if let Raised::Rule(body, _) = raiser.raise(exprs, userdata)
+        tx.each_rule(request.table, &chain, |rule| {
+            if let Raised::Rule(body, _) = raiser.raise(rule.exprs, rule.userdata)
                 && let Some(to) = body.action.chain()
             {
                 *counts.entry(to.to_vec()).or_default() += 1;
