@@ -80,7 +80,7 @@ fn list(
     command: &Command,
     io: &mut Streams,
 ) -> Result<(), Failure> {
-    warn_of_legacy(request.family, "iptables-legacy", io);
+    warn_of_legacy(request.family, "", &mut io.err);
     let style = Style::of(command, request.family, request.names);
     let form = if columns { Form::List(style) } else { Form::Rules(command.verbose > 0) };
     if command.verbose > 1 {

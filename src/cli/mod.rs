@@ -189,15 +189,15 @@ fn base_name(path: &OsStr) -> String {
     Path::new(path).file_name().unwrap_or(path).to_string_lossy().into_owned()
 }
 
-/// Says on standard error that rules of the old xtables kernel interface are there, as stock does before a listing.
-fn warn_of_legacy(family: Family, program: &str, io: &mut Streams) {
-    let path = match family {
-        Family::V4 => "/proc/net/ip_tables_names",
-        Family::V6 => "/proc/net/ip6_tables_names",
+/// Says on standard error that rules of the old xtables kernel interface are there, as stock does before a listing; `tool` is what
+/// shows them: nothing, or `-save`.
+fn warn_of_legacy(family: Family, tool: &str, err: &mut Out) {
+    let (path, program) = match family {
+        Family::V4 => ("/proc/net/ip_tables_names", "iptables"),
+        Family::V6 => ("/proc/net/ip6_tables_names", "ip6tables"),
     };
     if fs::read(path).is_ok_and(|names| !names.is_empty()) {
-        let program = if family == Family::V6 { program.replacen("ip", "ip6", 1) } else { program.to_owned() };
-        writeln!(io.err, "# Warning: {program} tables present, use {program} to see them");
+        writeln!(err, "# Warning: {program}-legacy tables present, use {program}-legacy{tool} to see them");
     }
 }
 

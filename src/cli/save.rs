@@ -45,7 +45,6 @@ fn save(
     io: &mut Streams,
 ) -> Result<u8, Failure> {
     let mut session = Session::open()?;
-    warn_of_legacy(family, "iptables-legacy-save", io);
     let tables: Vec<&[u8]> = match options.table.as_deref() {
         Some(name) if !TABLES.contains(&name) => {
             io.err.str("Table `");
@@ -56,6 +55,7 @@ fn save(
         Some(name) => vec![name],
         None => existing_tables(&mut session, family)?,
     };
+    warn_of_legacy(family, "-save", &mut io.err);
     let mut pieces: Vec<Out> = Vec::new();
     let mut incomplete: Vec<(&[u8], Found)> = Vec::new();
     for table in tables {

@@ -415,7 +415,8 @@ mod tests {
         let exprs = Attrs::new(w.as_bytes()).next().and_then(Result::ok).map(|a| a.payload).unwrap_or_default();
         let text = |form| {
             let mut lines = Lines::new(Family::V4);
-            lines.expressions(b"INPUT", exprs, None, Family::V4, &NoNames, form);
+            let rule = RuleMsg { exprs, ..RuleMsg::default() };
+            lines.rule(b"INPUT", &rule, Family::V4, &NoNames, form);
             (String::from_utf8_lossy(lines.lines.as_bytes()).into_owned(), lines.opaque)
         };
         let (saved, opaque) = text(Form::Save(false));

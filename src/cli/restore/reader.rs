@@ -4,11 +4,11 @@
 //! cannot be carried out, wherever they stand: [`Reader::failed`] keeps the latter until COMMIT. Sources: fact sheet 4.3; measured.
 
 use super::Options;
-use crate::cli::exit;
 use crate::cli::failure::{Failure, Program};
 use crate::cli::iptables::apply;
 use crate::cli::show::{Form, Request, show_planned};
 use crate::cli::transaction::Transaction;
+use crate::cli::{exit, warn_of_legacy};
 use crate::kernel::BatchMark;
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::command::{check_restored_chain, leading_number};
@@ -356,6 +356,7 @@ impl<'a> Reader<'a> {
         let request = Request { family, table, chain: chain.as_deref(), number, names };
         let form =
             if columns { Form::List(Style::of(command, family, names)) } else { Form::Rules(command.verbose > 0) };
+        warn_of_legacy(family, "", &mut self.warnings);
         show_planned(tx, &request, form, &mut self.done)?;
         if zero {
             command.kind = CommandKind::Zero { chain, number: None };
