@@ -1,7 +1,8 @@
 //! `-j TCPMSS`: lowers the maximum segment size in TCP SYN packets.
 //!
 //! # Options
-//! `--set-mss VALUE` (0 to 65515 bytes), or `--clamp-mss-to-pmtu`: the path MTU less the headers; exactly one of them is meant.
+//! `--set-mss VALUE` (0 to 65515 bytes, to 65495 with IPv6), or `--clamp-mss-to-pmtu`: the path MTU less the headers; exactly one of
+//! them is meant, and of both the last one counts.
 //! # Wire
 //! xt `TCPMSS` revision 0: `struct xt_tcpmss_info { u16 mss; }`, host order; 0xffff is the clamp.
 //! # Evaluates
@@ -30,6 +31,9 @@ pub struct TcpMss {
 /// `XT_TCPMSS_CLAMP_PMTU`.
 const CLAMP: u16 = 0xffff;
 
+/// 65535 less the 40 bytes of the IPv6 header.
+const MAX_V6: u16 = 65495;
+
 const SET: u8 = 0;
 const CLAMP_TO_PMTU: u8 = 1;
 
@@ -51,13 +55,15 @@ impl Extension for TcpMss {
         Self { mss: 0 }
     }
 
-    fn set(&mut self, given: &Given<'_>, _: &ParseCx<'_>) -> Result<(), UsageError> {
-        // The clamp wins over a value in either order.
-        match given.id() {
-            CLAMP_TO_PMTU => self.mss = CLAMP,
-            _ if self.mss != CLAMP => self.mss = given.u16(),
-            _ => {}
-        }
+    fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError> {
+        self.mss = match given.id() {
+            CLAMP_TO_PMTU => CLAMP,
+            _ if cx.family == Family::V6 && given.u16() > MAX_V6 => {
+                let name = "TCPMSS: bad value for option \"--set-mss\"";
+                return Err(usage!("{name}, or out of range (0-{MAX_V6}).\n"));
+            }
+            _ => given.u16(),
+        };
         Ok(())
     }
 
@@ -109,6 +115,10 @@ mod tests {
         row(Family::V4, TCP, "TCPMSS --set-mss 1400", "--set-mss 1400", " TCPMSS set 1400", "7805000000000000");
         let clamp = "TCPMSS --set-mss 1400 --clamp-mss-to-pmtu";
         row(Family::V6, TCP, clamp, "--clamp-mss-to-pmtu", " TCPMSS clamp to PMTU", "ffff000000000000");
+        row(Family::V4, TCP, "TCPMSS --clamp-mss-to-pmtu --set-mss 8", "--set-mss 8", " TCPMSS set 8", "0800000000000000");
+        row(Family::V6, TCP, "TCPMSS --set-mss 65495", "--set-mss 65495", " TCPMSS set 65495", "d7ff000000000000");
+        let range = "TCPMSS: bad value for option \"--set-mss\", or out of range (0-65495).\n";
+        error(Family::V6, TCP, "TCPMSS --set-mss 65496", range);
         error(Family::V4, TCP, "TCPMSS", "TCPMSS target: At least one parameter is required");
     }
 }
