@@ -115,7 +115,14 @@ mod tests {
         row(Family::V4, TCP, "TCPMSS --set-mss 1400", "--set-mss 1400", " TCPMSS set 1400", "7805000000000000");
         let clamp = "TCPMSS --set-mss 1400 --clamp-mss-to-pmtu";
         row(Family::V6, TCP, clamp, "--clamp-mss-to-pmtu", " TCPMSS clamp to PMTU", "ffff000000000000");
-        row(Family::V4, TCP, "TCPMSS --clamp-mss-to-pmtu --set-mss 8", "--set-mss 8", " TCPMSS set 8", "0800000000000000");
+        row(
+            Family::V4,
+            TCP,
+            "TCPMSS --clamp-mss-to-pmtu --set-mss 8",
+            "--set-mss 8",
+            " TCPMSS set 8",
+            "0800000000000000",
+        );
         row(Family::V6, TCP, "TCPMSS --set-mss 65495", "--set-mss 65495", " TCPMSS set 65495", "d7ff000000000000");
         let range = "TCPMSS: bad value for option \"--set-mss\", or out of range (0-65495).\n";
         error(Family::V6, TCP, "TCPMSS --set-mss 65496", range);
