@@ -91,12 +91,19 @@ fn the_kernel_refuses_what_the_limits_forbid_and_nothing_else() {
     });
 }
 
+/// Whether every user and group id means something here; in a user namespace the kernel refuses those that are not mapped.
+fn all_ids_are_mapped() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().last() == Some("4294967295"))
+}
+
 fn check_all() -> Vec<String> {
     const AT_ONCE: usize = 2_000;
+    let all_ids = all_ids_are_mapped();
     let mut session = Session::open().expect("a session");
     let (mut wrong, mut tried) = (Vec::new(), 0);
     for family in [Family::V4, Family::V6] {
-        let cases = cases(family);
+        let mut cases = cases(family);
+        cases.retain(|case| all_ids || !case.words.contains("-owner"));
         for cases in cases.chunks(AT_ONCE) {
             let errnos = refusals(&mut session, family, cases);
             // A kernel without the extension says ENOENT; other errors are not about places.
