@@ -64,6 +64,8 @@ const ELEMENTS_MAX: usize = 4;
 /// Length of `struct xt_policy_elem` in bytes.
 const ELEMENT_LEN: usize = 76;
 const TUNNEL: u8 = 1;
+/// IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP.
+const PROTOCOLS: [u8; 3] = [50, 51, 108];
 
 const DIR: u8 = 0;
 const POL: u8 = 1;
@@ -260,8 +262,7 @@ impl Element {
             TUNNEL_SRC => self.src = Some((end(given, cx)?, not)),
             TUNNEL_DST => self.dst = Some((end(given, cx)?, not)),
             PROTO => {
-                // IPPROTO_AH, _ESP, _COMP.
-                if !matches!(given.number(), 50 | 51 | 108) {
+                if !PROTOCOLS.contains(&given.u8()) {
                     return Err(usage!("policy match: protocol must be ah/esp/ipcomp"));
                 }
                 self.proto = Some((given.u8(), not));
@@ -335,6 +336,9 @@ impl Element {
             element.dst = Some((end(32)?, not));
         }
         element.proto = ask(2).map(|not| (proto, not));
+        if element.proto.is_some_and(|(proto, _)| !PROTOCOLS.contains(&proto)) {
+            return None;
+        }
         element.mode = ask(3).map(|not| (mode, not));
         element.spi = ask(4).zip(word(64)).map(|(not, w)| (u32::from_ne_bytes(w), not));
         element.reqid = ask(5).zip(word(68)).map(|(not, w)| (u32::from_ne_bytes(w), not));

@@ -33,7 +33,7 @@ pub struct Sctp {
 }
 
 /// The chunks asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Chunks {
     invert: bool,
     /// `SCTP_CHUNK_MATCH_*`: 1 any, 2 all, 4 only.
@@ -213,7 +213,7 @@ impl Extension for Sctp {
         let chunks = Chunks { invert: invert & bit(CHUNKS) != 0, how: u32_at(264)?, map, flags: flag_info };
         let known = matches!(chunks.how, 1 | 2 | 4);
         let asked = flags & bit(CHUNKS) != 0;
-        if asked && !known {
+        if asked && !(known && chunks.can_be_said()) {
             return None;
         }
         Some(Self { src: ports(4, SPORT)?, dst: ports(0, DPORT)?, chunks: asked.then(|| Box::new(chunks)) })
@@ -241,7 +241,37 @@ fn chunks(given: &Given<'_>) -> Result<Chunks, UsageError> {
     Ok(chunks)
 }
 
+/// The order of the flags means nothing.
+impl PartialEq for Chunks {
+    fn eq(&self, other: &Self) -> bool {
+        let sorted = |c: &Self| {
+            let mut flags = c.flags.clone();
+            flags.sort_unstable();
+            flags
+        };
+        (self.invert, self.how, self.map) == (other.invert, other.how, other.map) && sorted(self) == sorted(other)
+    }
+}
+
+impl Eq for Chunks {}
+
 impl Chunks {
+    /// Whether the command line has words for it: chunks with names, each with flags at most once, and only such as have letters.
+    fn can_be_said(&self) -> bool {
+        let named = |number: u8| CHUNK_NAMES.iter().find(|(_, n, _)| *n == number);
+        if self.map == [u32::MAX; 8] {
+            return self.flags.is_empty();
+        }
+        let flags_fit = self.flags.iter().all(|[number, set, mask]| {
+            let letters = named(*number).map_or("", |(_, _, letters)| letters);
+            let lettered = letters.bytes().enumerate().filter(|(_, l)| *l != b'-');
+            let lettered = lettered.fold(0u8, |bits, (place, _)| bits | 0x80 >> place);
+            let once = self.flags.iter().filter(|[n, ..]| n == number).count() == 1;
+            once && self.has(*number) && mask & !lettered == 0 && set & !mask == 0 && !letters.is_empty()
+        });
+        flags_fit && (0..=u8::MAX).all(|n| !self.has(n) || named(n).is_some())
+    }
+
     fn add(&mut self, item: &[u8]) -> Result<(), UsageError> {
         let mut parts = item.splitn(2, |b| *b == b':');
         let (name, letters) = (parts.next().unwrap_or_default(), parts.next());
