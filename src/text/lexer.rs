@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn a_line_may_be_long_and_a_word_may_not() {
+        let line = format!("-A{}INPUT {}", " ".repeat(20_000), "x".repeat(WORD_MAX));
+        assert_eq!(words(&line).len(), 3);
+        assert_eq!(Words::default().split(format!("{line}x").as_bytes()), Err(LexError::TooLong));
+        assert_eq!(Words::default().split("a ".repeat(WORDS_MAX + 1).as_bytes()), Err(LexError::TooMany));
+    }
+
+    #[test]
     fn quotes_and_blanks() {
         assert_eq!(words("-A INPUT\t-j  LOG\n"), ["-A", "INPUT", "-j", "LOG"]);
         assert_eq!(words(r#"--comment "a \"b\" c" -j X"#), ["--comment", "a \"b\" c", "-j", "X"]);
