@@ -12,12 +12,19 @@ use oxtables::text::{Command, Context, parse};
 use oxtables::types::{Counters, Family, NoNames};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
 }
 
 fn run_seeds(target: &str, body: fn(&[u8])) {
+    static UPDATED: Once = Once::new();
+    UPDATED.call_once(|| {
+        if std::env::var_os("UPDATE").is_some() {
+            update();
+        }
+    });
     let mut seeds: Vec<_> =
         fs::read_dir(corpus(target)).expect("a corpus").map(|e| e.expect("an entry").path()).collect();
     seeds.sort();
@@ -34,7 +41,6 @@ fn run_seeds(target: &str, body: fn(&[u8])) {
 
 #[test]
 fn netlink_seeds() {
-    update();
     run_seeds("netlink", bodies::netlink::run);
 }
 
@@ -109,11 +115,22 @@ fn write(target: &str, name: &str, bytes: &[u8]) {
     fs::write(corpus(target).join(name), bytes).expect("a writable corpus");
 }
 
-/// Writes the generated seeds.
-fn update() {
-    if std::env::var_os("UPDATE").is_none() {
-        return;
+/// The words that mean something, in libFuzzer's dictionary format.
+fn dictionary() -> String {
+    let mut words: Vec<String> =
+        ["-A", "-p", "-s", "-d", "-i", "-o", "-j", "-g", "-m", "-c", "-f", "!", "\\\"", "\\\\"].map(Into::into).into();
+    for spec in Match::ALL.iter().chain(Target::ALL) {
+        words.push(spec.name.into());
+        words.extend(spec.options.iter().map(|o| format!("--{}", o.name)));
     }
+    words.sort();
+    words.dedup();
+    words.iter().map(|w| format!("\"{w}\"\n")).collect()
+}
+
+/// Writes the generated seeds and the dictionary.
+fn update() {
+    fs::write(corpus("../words.dict"), dictionary()).expect("a writable dictionary");
     let kinds = [("match", true, Match::ALL), ("target", false, Target::ALL)];
     for (kind, is_match, specs) in kinds {
         for (spec, (family, v)) in specs.iter().flat_map(|s| [(s, (Family::V4, 4u8)), (s, (Family::V6, 6))]) {
@@ -122,7 +139,10 @@ fn update() {
             let name = format!("{kind}-{}-v{v}", spec.name);
             let lines: Vec<String> =
                 commands.iter().map(|c| c.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ")).collect();
-            write("restore", &name, format!("{v}*filter\n:CHAIN - [0:0]\n{}\nCOMMIT\n", lines.join("\n")).as_bytes());
+            for (i, lines) in lines.chunks(6).enumerate() {
+                let text = format!("{v}*filter\n:CHAIN - [0:0]\n{}\nCOMMIT\n", lines.join("\n"));
+                write("restore", &format!("{name}-{}", i + 1), text.as_bytes());
+            }
             write("argv", &name, &[&[u8::from(v == 6), 0], fullest.join("\0").as_bytes()].concat());
             let Some(mut command) = read(fullest, family) else { continue };
             let Some(body) = bodies_of(&mut command).pop() else { continue };
