@@ -74,11 +74,14 @@ const OPTIONS: &[Opt] = &[
     row("ports", EITHER, "source or destination port is one of these", bit(SOURCE) | bit(DESTINATION)),
 ];
 
+/// Those whose ports it knows: tcp, udp, dccp, sctp, udplite.
+const PROTOCOLS: &[u8] = &[6, 17, 33, 132, 136];
+
 impl Extension for Multiport {
     const SPEC: Spec = Spec {
         options: OPTIONS,
         sample: "-p tcp",
-        limits: &[Limit::protocols(&[6, 17, 33, 132, 136])],
+        limits: &[Limit::protocols(PROTOCOLS)],
         ..Spec::new("multiport", 1, "matches one of up to fifteen ports")
     };
 
@@ -135,6 +138,10 @@ impl Extension for Multiport {
         begins.flatten().take(SLOTS).for_each(|flag| b.u8(flag));
         b.zeros(SLOTS - count);
         b.u8(u8::from(self.invert));
+    }
+
+    fn sayable(&self, protocol: Option<(u8, bool)>) -> bool {
+        matches!(protocol, Some((p, false)) if PROTOCOLS.contains(&p))
     }
 
     fn decode(info: &[u8], _: Family) -> Option<Self> {

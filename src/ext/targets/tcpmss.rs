@@ -33,12 +33,14 @@ const CLAMP: u16 = 0xffff;
 
 /// 65535 less the 40 bytes of the IPv6 header.
 const MAX_V6: u16 = 65495;
+/// The same in IPv4.
+const MAX_V4: u16 = 65515;
 
 const SET: u8 = 0;
 const CLAMP_TO_PMTU: u8 = 1;
 
 const OPTIONS: &[Opt] = &[
-    Opt::value("set-mss", SET, Kind::Number { min: 0, max: 65515 }, "size", "set the MSS to this many bytes")
+    Opt::value("set-mss", SET, Kind::Number { min: 0, max: MAX_V4 as u64 }, "size", "set the MSS to this many bytes")
         .examples(&["0", "536", "1400", "65515"]),
     Opt::flag("clamp-mss-to-pmtu", CLAMP_TO_PMTU, "clamp the MSS to the path MTU less the headers"),
 ];
@@ -92,10 +94,11 @@ impl Extension for TcpMss {
         b.u16(self.mss);
     }
 
-    fn decode(info: &[u8], _: Family) -> Option<Self> {
+    fn decode(info: &[u8], family: Family) -> Option<Self> {
         let [a, b, ..] = *info else { return None };
         // 65535 stands for the clamp; what lies between cannot be written.
-        Some(u16::from_ne_bytes([a, b])).filter(|mss| *mss <= 65515 || *mss == u16::MAX).map(|mss| Self { mss })
+        let max = if family == Family::V6 { MAX_V6 } else { MAX_V4 };
+        Some(u16::from_ne_bytes([a, b])).filter(|mss| *mss <= max || *mss == CLAMP).map(|mss| Self { mss })
     }
 }
 
