@@ -5,7 +5,7 @@
 
 use super::Error;
 use super::advice::Reading;
-use super::getopt::{Getopt, Token};
+use super::getopt::{self, Getopt, Token};
 use super::rule::{RuleSpec, networks};
 use crate::ext::options::{self, Kind, bit, number};
 use crate::ext::{Action, Match, ParseCx, Spec, Target};
@@ -211,9 +211,7 @@ impl<'a, 'w> Parser<'a, 'w> {
             }
             Token::Word(word) => return Err(Error::bad_argument(word)),
             Token::End => self.ended = true,
-            Token::NoValue(word) => {
-                return Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat()));
-            }
+            Token::NoValue(word) => return Err(self.no_value(word)),
             Token::Unknown(word) => self.unknown(word)?,
             Token::Extension { index, opt, value } => self.extension(index, opt, value)?,
             Token::Generic { letter, value } => {
@@ -247,6 +245,15 @@ impl<'a, 'w> Parser<'a, 'w> {
             }
             Some(Token::NoValue(word)) => Err(Error::usage([b"option \"", word, b"\" requires an argument"].concat())),
             _ => Err(unknown()),
+        }
+    }
+
+    /// An option without its value. Stock loads the match of `-p`'s protocol before it complains, and may then find an abbreviation ambiguous.
+    fn no_value(&self, word: &[u8]) -> Error {
+        let implied = self.rule.body.base.protocol.and_then(|(protocol, _)| implied_match(protocol, self.cx.family));
+        match getopt::is_known(word, &self.specs, implied) {
+            true => Error::usage([b"option \"", word, b"\" requires an argument"].concat()),
+            false => Error::usage([b"unknown option \"", word, b"\""].concat()),
         }
     }
 

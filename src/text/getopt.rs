@@ -257,6 +257,16 @@ fn table_order<'l>(loaded: &'l [&'static Spec]) -> impl Iterator<Item = (usize, 
     firsts.map(move |(_, spec)| (last(spec), *spec))
 }
 
+/// Whether a word that is an option still is one when another extension is loaded (or the same once more): an abbreviation may then be
+/// ambiguous.
+pub fn is_known(word: &[u8], loaded: &[&'static Spec], another: Option<&'static Spec>) -> bool {
+    let (Some(name), Some(another)) = (word.strip_prefix(b"--"), another) else { return true };
+    let exact = |long: &str| long.as_bytes() == name;
+    let whole = LONG.iter().any(|(long, _)| exact(long))
+        || loaded.iter().chain([&another]).any(|spec| spec.options.iter().any(|o| exact(o.name)));
+    whole || !another.options.iter().any(|o| o.name.as_bytes().starts_with(name))
+}
+
 /// Finds a long option in stock's table: exactly, else by a prefix that only one has.
 fn find(name: &[u8], loaded: &[&'static Spec]) -> Option<Found> {
     let generic = LONG.iter().map(|(long, letter)| (*long, Found::Generic(*letter)));
