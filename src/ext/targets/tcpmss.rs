@@ -41,7 +41,7 @@ const CLAMP_TO_PMTU: u8 = 1;
 
 const OPTIONS: &[Opt] = &[
     Opt::value("set-mss", SET, Kind::Number { min: 0, max: MAX_V4 as u64 }, "size", "set the MSS to this many bytes")
-        .examples(&["0", "536", "1400", "65515"]),
+        .examples(&["0", "536", "1400", "v4:65515", "v6:65495"]),
     Opt::flag("clamp-mss-to-pmtu", CLAMP_TO_PMTU, "clamp the MSS to the path MTU less the headers"),
 ];
 
