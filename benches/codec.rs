@@ -41,7 +41,7 @@ fn every_extension() -> Vec<String> {
 fn read(words: &mut Words, line: &str) -> Option<Body> {
     words.split(line.as_bytes()).ok()?;
     let args: Vec<&[u8]> = words.iter().collect();
-    let cx = Context { family: Family::V4, names: &NoNames, restore: true, table: b"raw" };
+    let cx = Context { family: Family::V4, names: &NoNames, restore: true, table: b"raw", verbose: false };
     let mut command = parse(&args, &cx, &mut Vec::new()).ok()?;
     let mut body = None;
     let _: Result<(), ()> = command.rule.for_each(|b| {

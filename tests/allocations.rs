@@ -23,7 +23,7 @@ fn encoding_allocates_nothing() {
         for line in lines(&text).filter(|l| l.starts_with(b"-A")) {
             words.split(line).expect("words");
             let args: Vec<&[u8]> = words.iter().collect();
-            let cx = Context { family, names: &NoNames, restore: true, table: b"raw" };
+            let cx = Context { family, names: &NoNames, restore: true, table: b"raw", verbose: false };
             let Ok(mut command) = parse(&args, &cx, &mut Vec::new()) else { continue };
             let _: Result<(), ()> = command.rule.for_each(|body| {
                 body.encode(family, 1, 2, &mut ExprWriter::new(&mut w));

@@ -128,7 +128,7 @@ fn cases(family: Family) -> Vec<Case> {
     for words in specs.flat_map(|(spec, flag)| rules(spec, flag, family)) {
         let args = [vec!["-A".to_owned(), "X".to_owned()], words.clone()].concat();
         let args: Vec<&[u8]> = args.iter().map(|w| w.as_bytes()).collect();
-        let cx = Context { family, names: &NoNames, restore: false, table: b"mangle" };
+        let cx = Context { family, names: &NoNames, restore: false, table: b"mangle", verbose: false };
         let Ok(command) = parse(&args, &cx, &mut Vec::new()) else { continue };
         let body = command.rule.body;
         if is_native(&body, family) {
@@ -155,7 +155,7 @@ fn broken(case: &Case) -> Option<Broken> {
 
 fn sentence(words: &str, family: Family, table: &str, hooks: &[Hook], protocol: Option<(u8, bool)>) -> String {
     let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
-    let cx = Context { family, names: &NoNames, restore: false, table: table.as_bytes() };
+    let cx = Context { family, names: &NoNames, restore: false, table: table.as_bytes(), verbose: false };
     let rule = parse(&words, &cx, &mut Vec::new()).expect("a rule").rule;
     let place = Place { table: table.as_bytes(), hooks, protocol };
     let of_matches = rule.body.matches.iter().find_map(|m| limits::of_match(m, family, &place));

@@ -104,7 +104,7 @@ fn rule(family: Family) -> impl Strategy<Value = Vec<String>> {
 
 fn body_of(family: Family, words: &[String]) -> Option<Body> {
     let args: Vec<&[u8]> = [&b"-A"[..], b"chain"].into_iter().chain(words.iter().map(|w| w.as_bytes())).collect();
-    let cx = Context { family, names: &NoNames, restore: false, table: b"filter" };
+    let cx = Context { family, names: &NoNames, restore: false, table: b"filter", verbose: false };
     let mut command = parse(&args, &cx, &mut Vec::new()).ok().filter(|c| c.late.is_none())?;
     let mut first = None;
     let _: Result<(), ()> = command.rule.for_each(|body| {

@@ -16,7 +16,7 @@ pub(super) const ATTEMPTS: u32 = 10_000;
 
 /// Runs one command line and says its exit code.
 pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8]], io: &mut Streams) -> u8 {
-    let cx = Context { family, names, restore: false, table: b"filter" };
+    let cx = Context { family, names, restore: false, table: b"filter", verbose: false };
     let mut warnings = Vec::new();
     let parsed = parse(args, &cx, &mut warnings);
     for warning in &warnings {
@@ -61,6 +61,7 @@ fn execute(program: Program<'_>, cx: &Context<'_>, command: &mut Command, io: &m
         CommandKind::ListRules { chain, number, zero } => Some((false, chain.clone(), *number, *zero)),
         _ => None,
     };
+    let listing_too = listing.is_some();
     if let Some((columns, chain, number, zero)) = listing {
         let request = Request { family: cx.family, table: &table, chain: chain.as_deref(), number, names: cx.names };
         list(&mut session, &request, columns, command, io)?;
@@ -69,7 +70,7 @@ fn execute(program: Program<'_>, cx: &Context<'_>, command: &mut Command, io: &m
         }
         command.kind = CommandKind::Zero { chain, number: None };
     }
-    change(&mut session, cx, &table, command, io)
+    change(&mut session, cx, &table, command, listing_too, io)
 }
 
 /// Shows what `-L` or `-S` asks for.
@@ -101,12 +102,13 @@ pub(super) fn check_table(command: &Command) -> Result<Vec<u8>, Failure> {
     Ok(table)
 }
 
-/// Plans, sends, and plans again as long as other programs get in between.
+/// Plans, sends, and plans again as long as other programs get in between. `listed` is for a `-Z` beside `-L` or `-S`.
 fn change(
     session: &mut Session,
     cx: &Context<'_>,
     table: &[u8],
     command: &mut Command,
+    listed: bool,
     io: &mut Streams,
 ) -> Result<(), Failure> {
     let (mut ids, mut pinned) = (false, false);
@@ -114,6 +116,7 @@ fn change(
         let mut out = Out::new();
         let mut transaction = Transaction::new(session, cx.family, ids);
         transaction.once = command.rule.len() == 1;
+        transaction.listed = listed;
         if pinned {
             transaction.pin()?;
         }

@@ -58,7 +58,7 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
             return exit::OTHER;
         }
     };
-    let cx = Context { family, names, restore: true, table: b"filter" };
+    let cx = Context { family, names, restore: true, table: b"filter", verbose: false };
     match restore(program, &cx, &options, &text, io) {
         Ok(()) => exit::OK,
         Err(stopped) => {
@@ -97,7 +97,7 @@ fn line_of(text: &[u8], number: u32) -> Option<&[u8]> {
 
 /// Restores a text into a session's namespace: what `iptables-restore < text` does, for front ends that have their rules in memory.
 pub fn restore_text(family: Family, names: &dyn Names, text: &[u8], io: &mut Streams) -> Result<(), Failure> {
-    let cx = Context { family, names, restore: true, table: b"filter" };
+    let cx = Context { family, names, restore: true, table: b"filter", verbose: false };
     let program = Program::of("oxtables");
     restore(program, &cx, &Options::default(), text, io).map_err(|stopped| {
         stopped.failure.print(program, stopped.reported, &mut io.err);

@@ -30,7 +30,7 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
         Ok(code) => code,
         Err(failure) => {
             failure.print(program, None, &mut io.err);
-            let cx = Context { family, names, restore: false, table: b"filter" };
+            let cx = Context { family, names, restore: false, table: b"filter", verbose: false };
             super::explain::explain(&failure, &cx, args, io);
             failure.exit()
         }

@@ -33,6 +33,8 @@ pub struct Transaction<'s> {
     pub(super) resets: Vec<(Vec<u8>, Vec<u8>, u64)>,
     /// It is for one rule: nothing that follows asks for the rules as they are then, so no more of them is read than is needed.
     pub once: bool,
+    /// It is a `-Z` beside `-L` or `-S`, which makes the built-in chains that are not there, as stock does.
+    pub listed: bool,
     /// Rules get ids, so that later commands can refer to them.
     ids: bool,
     next_id: u32,
@@ -50,6 +52,7 @@ impl<'s> Transaction<'s> {
             raiser: Raiser::new(family),
             resets: Vec::new(),
             once: false,
+            listed: false,
             ids,
             next_id: 0,
         }
@@ -79,7 +82,7 @@ impl<'s> Transaction<'s> {
         Ok(self.view.chain(self.session, self.family, table, name)?)
     }
 
-    fn builtin(&self, table: &[u8], name: &[u8]) -> Option<&'static BuiltinChain> {
+    pub(super) fn builtin(&self, table: &[u8], name: &[u8]) -> Option<&'static BuiltinChain> {
         builtins(self.family, table)?.iter().find(|b| b.name == name)
     }
 

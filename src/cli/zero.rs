@@ -16,6 +16,9 @@ impl Transaction<'_> {
     pub fn zero(&mut self, table: &[u8], name: &[u8], number: Option<u32>) -> Result<(), Failure> {
         self.pin()?;
         if !self.has_chain(table, name)? {
+            if number.is_none() && self.make_listed(table, name) {
+                return Ok(());
+            }
             return Err(if number.is_some() { BAD_RULE } else { NO_CHAIN });
         }
         if number.is_none() {
@@ -32,9 +35,19 @@ impl Transaction<'_> {
                 self.zero_policy(table, &name)?;
                 self.zero_rules(table, &name, None)?;
                 zeroed.push(name);
+            } else if self.make_listed(table, &name) {
+                zeroed.push(name);
             }
         }
         Ok(zeroed)
+    }
+
+    /// Makes a built-in chain that is not there with its counters at nought, if this is beside a listing. The kernel refuses it if the
+    /// table is missing.
+    fn make_listed(&mut self, table: &[u8], name: &[u8]) -> bool {
+        let Some(builtin) = self.builtin(table, name).filter(|_| self.listed) else { return false };
+        self.batch.add_base_chain(table, builtin, None, Some(Counters::default()), OpKind::ChainZero);
+        true
     }
 
     fn zero_policy(&mut self, table: &[u8], name: &[u8]) -> Result<(), Failure> {

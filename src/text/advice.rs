@@ -14,8 +14,8 @@ use crate::types::{CHAIN_NAME_MAX, Family};
 pub(super) struct Reading<'a> {
     /// The words.
     pub args: &'a [&'a [u8]],
-    /// The program's name.
-    pub program: &'static str,
+    /// The word before the first one, the program's name.
+    pub before: &'a [u8],
     /// The extensions loaded so far.
     pub specs: &'a [&'static Spec],
     /// The protocol of `-p`.
@@ -67,7 +67,7 @@ impl Reading<'_> {
     }
 
     fn steps(&self) -> Vec<Step<'_>> {
-        let mut getopt = Getopt::new(self.args, self.program);
+        let mut getopt = Getopt::new(self.args, self.before);
         let (mut steps, mut next) = (Vec::new(), 0);
         while let Some(token) = getopt.next(self.specs) {
             let to = getopt.word();
@@ -513,7 +513,7 @@ mod tests {
     /// The word that the error is about, and the advice.
     fn advice(line: &str, family: Family) -> (String, String) {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-        let cx = Context { family, names: &NoNames, restore: false, table: b"filter" };
+        let cx = Context { family, names: &NoNames, restore: false, table: b"filter", verbose: false };
         let e = match parse(&args, &cx, &mut Vec::new()) {
             Err(e) => e,
             Ok(command) => command.late.unwrap_or_else(|| Error::usage("understood")),

@@ -112,6 +112,8 @@ pub struct Context<'a> {
     pub restore: bool,
     /// The table that is meant without `-t`.
     pub table: &'a [u8],
+    /// Whether the program itself has `-v`, which stands before a restore line's words.
+    pub verbose: bool,
 }
 
 /// Reads a command; `warnings` gets the lines that stock prints on standard error while it reads, without their newline.
@@ -159,7 +161,7 @@ struct Parser<'a, 'w> {
 impl<'a, 'w> Parser<'a, 'w> {
     fn new(args: &'a [&'a [u8]], cx: &'a Context<'a>, warnings: &'w mut Vec<Vec<u8>>) -> Self {
         Self {
-            getopt: Getopt::new(args, program_name(cx)),
+            getopt: Getopt::new(args, word_before(cx)),
             args,
             cx,
             warnings,
@@ -235,7 +237,7 @@ impl<'a, 'w> Parser<'a, 'w> {
         };
         let Some(m) = Match::new(spec.name.as_bytes(), self.cx.family) else { return Err(unknown()) };
         // Read the same word again with the new options; if they are of no use, stock has loaded the match all the same.
-        let mut again = Getopt::new(self.args, program_name(self.cx));
+        let mut again = Getopt::new(self.args, word_before(self.cx));
         again.seek(self.getopt.word());
         self.load(AnyExt::Match(m), spec);
         match again.next(&self.specs) {
@@ -736,7 +738,7 @@ impl<'a, 'w> Parser<'a, 'w> {
     fn advise(&self, error: Error) -> Error {
         let reading = Reading {
             args: self.args,
-            program: program_name(self.cx),
+            before: word_before(self.cx),
             specs: &self.specs,
             protocol: self.rule.body.base.protocol.map(|(p, _)| p),
             family: self.cx.family,
@@ -820,6 +822,15 @@ fn check_target_name(name: &[u8]) -> Result<(), Error> {
         return Err(Error::usage([b"Invalid target name `", name, b"'"].concat()));
     }
     Ok(())
+}
+
+/// What stands before the first word: the program's usual name or, in a file, what stock puts there, which its errors show.
+pub(crate) fn word_before<'a>(cx: &Context<'a>) -> &'a [u8] {
+    match (cx.restore, cx.verbose) {
+        (true, true) => b"-v",
+        (true, false) => cx.table,
+        _ => program_name(cx).as_bytes(),
+    }
 }
 
 /// The program's usual name.

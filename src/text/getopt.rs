@@ -115,7 +115,7 @@ pub enum Token<'a> {
 pub struct Getopt<'a> {
     args: &'a [&'a [u8]],
     /// The word before them.
-    program: &'static str,
+    before: &'a [u8],
     /// The next word.
     at: usize,
     /// How many bytes of the cluster at `at - 1` have been read; 0 if none is open.
@@ -123,9 +123,9 @@ pub struct Getopt<'a> {
 }
 
 impl<'a> Getopt<'a> {
-    /// Reads `args`, which stand behind the name `program`.
-    pub fn new(args: &'a [&'a [u8]], program: &'static str) -> Self {
-        Self { args, program, at: 0, cluster: 0 }
+    /// Reads `args`, which stand behind the word `before`, the program's name.
+    pub fn new(args: &'a [&'a [u8]], before: &'a [u8]) -> Self {
+        Self { args, before, at: 0, cluster: 0 }
     }
 
     /// Goes to the word at `at`, to read it (again).
@@ -181,7 +181,7 @@ impl<'a> Getopt<'a> {
             let named = match (self.cluster, self.word().checked_sub(1)) {
                 (0, _) => word,
                 (_, Some(before)) => self.args.get(before).copied().unwrap_or_default(),
-                (_, None) => self.program.as_bytes(),
+                (_, None) => self.before,
             };
             self.cluster = 0;
             return Token::Unknown(named);

@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) {
     let family = input.family();
     let restore = input.byte() & 1 == 1;
     let words: Vec<&[u8]> = input.0.split(|b| *b == 0).collect();
-    let cx = Context { family, names: &FewNames, restore, table: b"filter" };
+    let cx = Context { family, names: &FewNames, restore, table: b"filter", verbose: false };
     let mut warnings = Vec::new();
     let Ok(mut command) = parse(&words, &cx, &mut warnings) else { return };
     for body in bodies_of(&mut command) {

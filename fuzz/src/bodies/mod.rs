@@ -114,7 +114,7 @@ pub fn read_text(text: &[u8], family: Family) -> Result<Vec<Body>, String> {
     let mut words = Words::default();
     words.split(text).map_err(|e| format!("{e:?}"))?;
     let args: Vec<&[u8]> = [&b"-A"[..], b"CHAIN"].into_iter().chain(words.iter()).collect();
-    let cx = Context { family, names: &NoNames, restore: true, table: b"filter" };
+    let cx = Context { family, names: &NoNames, restore: true, table: b"filter", verbose: false };
     let mut command = parse(&args, &cx, &mut Vec::new()).map_err(|e| String::from_utf8_lossy(&e.text).into_owned())?;
     Ok(bodies_of(&mut command))
 }

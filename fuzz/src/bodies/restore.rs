@@ -11,7 +11,7 @@ use oxtables::text::{Context, parse};
 pub fn run(data: &[u8]) {
     let mut input = Cursor(data);
     let family = if input.byte() == b'6' { oxtables::types::Family::V6 } else { oxtables::types::Family::V4 };
-    let cx = Context { family, names: &FewNames, restore: true, table: b"filter" };
+    let cx = Context { family, names: &FewNames, restore: true, table: b"filter", verbose: false };
     let mut words = Words::default();
     for line in lines(input.0).take(64) {
         if matches!(line.first(), Some(b'#' | b'*' | b':' | b'\n')) || words.split(line).is_err() {

@@ -299,7 +299,7 @@ impl<'a> Reader<'a> {
         }
         words.extend(self.words.iter());
         let mut warnings = Vec::new();
-        let parsed = parse(&words, &Context { table, ..*self.cx }, &mut warnings);
+        let parsed = parse(&words, &Context { table, verbose: self.options.verbose, ..*self.cx }, &mut warnings);
         for warning in warnings {
             self.warnings.bytes(&warning);
             self.warnings.byte(b'\n');
