@@ -63,7 +63,8 @@ type Words = Vec<String>;
 
 fn read(words: &[String], family: Family) -> Option<Command> {
     let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-    parse(&args, &Context { family, names: &NoNames, restore: true, table: b"raw", verbose: false }, &mut Vec::new()).ok()
+    parse(&args, &Context { family, names: &NoNames, restore: true, table: b"raw", verbose: false }, &mut Vec::new())
+        .ok()
 }
 
 /// The words of an option with its `n`th example.

@@ -149,7 +149,8 @@ fn body_of(line: &Line) -> Option<Body> {
     let mut words = Words::default();
     words.split(line.text.as_bytes()).ok()?;
     let args: Vec<&[u8]> = [&b"-A"[..], b"chain"].into_iter().chain(words.iter()).collect();
-    let cx = Context { family: line.family, names: &Protocols, restore: true, table: line.table.as_bytes(), verbose: false };
+    let cx =
+        Context { family: line.family, names: &Protocols, restore: true, table: line.table.as_bytes(), verbose: false };
     let mut command = parse(&args, &cx, &mut Vec::new()).ok()?;
     let mut body = None;
     let _: Result<(), ()> = command.rule.for_each(|b| {
