@@ -130,10 +130,10 @@ impl Extension for Physdev {
         let (_, rest) = rest.split_first_chunk::<IFNAMSIZ>()?;
         let [invert, asked, ..] = *rest else { return None };
         let known = asked < 1 << OPTIONS.len() && asked != 0 && invert & !asked == 0;
-        // A name that is not asked for, or bytes behind its NUL, would be lost in print.
+        // A name that is not asked for, or bytes behind its NUL, would be lost in print; one without a NUL cannot be written.
         let plain = [(input, IN), (output, OUT)].into_iter().all(|(name, id)| {
             let len = if asked & (1 << id) == 0 { 0 } else { text(name).len() };
-            name.iter().skip(len).all(|b| *b == 0)
+            len < IFNAMSIZ && name.iter().skip(len).all(|b| *b == 0)
         });
         (known && plain).then_some(Self { input: *input, output: *output, asked, invert })
     }
