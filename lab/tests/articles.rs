@@ -19,6 +19,9 @@ const CONTRACT: &[&str] = &[
     include_str!("../cases/contract/errors.cases"),
     include_str!("../cases/contract/clients.cases"),
     include_str!("../cases/contract/restore.cases"),
+    include_str!("../cases/contract/options.cases"),
+    include_str!("../cases/contract/listing.cases"),
+    include_str!("../cases/contract/debug.cases"),
     include_str!("../cases/contract/departures.cases"),
 ];
 

@@ -10,7 +10,7 @@ use crate::model::builtin::builtins;
 use crate::text::CommandKind;
 use crate::types::{Family, Out};
 use crate::wire::consts::{NFT_MSG_DELCHAIN, NFT_MSG_DELRULE};
-use crate::wire::msg::RuleMsg;
+use crate::wire::msg::{ChainMsg, RuleMsg};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -71,6 +71,13 @@ impl Debugged {
                 Ok(rule) if ty == NFT_MSG_DELRULE => self.rules.get(&rule.handle),
                 _ => None,
             };
+            // A policy of a chain that is not there: stock makes the chain first.
+            if let (OpKind::ChainAdd, Ok(made)) = (op.kind, ChainMsg::decode(attrs))
+                && made.counters.is_some()
+            {
+                let plain = ChainMsg { policy: None, counters: None, ..made };
+                debug::chain(batch.family(), plain.into(), out);
+            }
             match (chain, deleted) {
                 (Some(chain), _) => debug::chain(batch.family(), chain_of(chain), out),
                 (_, Some(rule)) => out.bytes(rule),
