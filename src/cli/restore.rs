@@ -146,7 +146,8 @@ fn restore(
 /// Reads the file and commits it, as one generation of the ruleset.
 fn attempt(reader: &mut Reader<'_>, session: &mut Session, ids: bool, text: &[u8]) -> Result<(), Stopped> {
     let mut transaction = Transaction::new(session, reader.cx.family, ids);
-    transaction.pin()?;
+    // Stock asks the kernel at the first COMMIT: what is wrong with the file before it comes first.
+    reader.denied = transaction.pin().err();
     reader.read(&mut transaction, text)?;
     if !reader.options.test {
         transaction.commit()?;

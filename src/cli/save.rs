@@ -47,6 +47,8 @@ fn save(
     let mut session = Session::open()?;
     let tables: Vec<&[u8]> = match options.table.as_deref() {
         Some(name) if !TABLES.contains(&name) => {
+            // Who may not look does not learn what there is.
+            session.generation()?;
             io.err.str("Table `");
             io.err.bytes(name);
             io.err.str("' does not exist\n");

@@ -9,7 +9,7 @@ use crate::cli::iptables::apply;
 use crate::cli::show::{Form, Request, show_planned};
 use crate::cli::transaction::Transaction;
 use crate::cli::{exit, warn_of_legacy};
-use crate::kernel::BatchMark;
+use crate::kernel::{self, BatchMark};
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::command::{check_restored_chain, leading_number};
 use crate::text::lexer::{LexError, WORDS_MAX, Words, lines};
@@ -67,6 +67,8 @@ pub struct Reader<'a> {
     words: Words,
     /// The first line of this table that could not be carried out.
     failed: Option<Stopped>,
+    /// Why the kernel cannot be asked.
+    pub denied: Option<Failure>,
     /// How far the batch went at the last COMMIT.
     committed: Option<(BatchMark, usize)>,
     /// What goes to standard output.
@@ -88,6 +90,7 @@ impl<'a> Reader<'a> {
             named: Vec::new(),
             words: Words::default(),
             failed: None,
+            denied: None,
             committed: None,
             out: Out::new(),
             done: Out::new(),
@@ -194,7 +197,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         self.table = Some(name.to_vec());
-        if self.options.noflush || self.options.test {
+        if self.options.noflush || self.only_reads() {
             return Ok(());
         }
         if self.options.verbose {
@@ -216,6 +219,14 @@ impl<'a> Reader<'a> {
     fn commit(&mut self, tx: &Transaction<'_>, number: u32) -> Result<(), Stopped> {
         self.out.bytes(self.done.as_bytes());
         self.done.clear();
+        match self.denied.take() {
+            Some(Failure::Kernel(kernel::Error::PermissionDenied)) if self.options.test => {
+                let failure = Failure::Object("Permission denied (you must be root)");
+                return Err(Stopped { failure, reported: Some(number), line: None });
+            }
+            Some(failure) => return Err(failure.into()),
+            None => {}
+        }
         if let Some(failed) = self.failed.take() {
             return Err(Stopped { reported: failed.reported.or(Some(number)), ..failed });
         }
@@ -239,7 +250,7 @@ impl<'a> Reader<'a> {
 
     /// Whether lines are only to be understood, not carried out.
     fn only_reads(&self) -> bool {
-        self.options.test || self.failed.is_some()
+        self.options.test || self.failed.is_some() || self.denied.is_some()
     }
 
     fn chain_line(&mut self, tx: &mut Transaction<'_>, table: &[u8], line: &[u8], number: u32) -> Result<(), Stopped> {
