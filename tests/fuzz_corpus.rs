@@ -118,11 +118,40 @@ fn write(target: &str, name: &str, bytes: &[u8]) {
 
 /// The words that mean something, in libFuzzer's dictionary format.
 fn dictionary() -> String {
-    let mut words: Vec<String> =
-        ["-A", "-p", "-s", "-d", "-i", "-o", "-j", "-g", "-m", "-c", "-f", "!", "\\\"", "\\\\"].map(Into::into).into();
+    let mut words: Vec<String> = [
+        "-A",
+        "-p",
+        "-s",
+        "-d",
+        "-i",
+        "-o",
+        "-j",
+        "-g",
+        "-m",
+        "-c",
+        "-f",
+        "!",
+        "\\\"",
+        "\\\\",
+        "0",
+        "1",
+        "1:2",
+        "0:1",
+        "65535",
+        "65536",
+        "4294967295",
+    ]
+    .map(Into::into)
+    .into();
     for spec in Match::ALL.iter().chain(Target::ALL) {
         words.push(spec.name.into());
-        words.extend(spec.options.iter().map(|o| format!("--{}", o.name)));
+        for opt in spec.options {
+            words.push(format!("--{}", opt.name));
+            let values = [Family::V4, Family::V6].into_iter().flat_map(|f| opt.examples_for(f));
+            words.extend(
+                values.filter(|v| (1..32).contains(&v.len())).map(|v| v.replace('\\', "\\\\").replace('"', "\\\"")),
+            );
+        }
     }
     words.sort();
     words.dedup();
