@@ -16,6 +16,13 @@ use lab::netlink::{GET_RULE, IPV4, Netlink, push_string};
 use lab::oracle::Call;
 use lab::side::{Pair, Side};
 
+/// Empties a side and waits until the kernel has taken down what was there, which it does behind the commit: else the next one pays for it.
+fn emptied(side: &mut Side) -> io::Result<()> {
+    side.flush()?;
+    std::thread::sleep(Duration::from_millis(500));
+    Ok(())
+}
+
 /// Upper bounds for the ratio of wall time (and memory, 0: none) by row.
 const BOUNDS: [(&str, f64, f64); 5] = [
     ("-A 10", 0.7, 0.0),
@@ -98,7 +105,7 @@ impl Bench {
             [(10_000, 5), (1000, 15), (0, 40)].iter().find(|(least, _)| size > *least).map_or(40, |(_, turns)| *turns);
         let tag = if chains == 1 { size.to_string() } else { format!("{size} in {chains} chains") };
         let words = |text: &str| Call::new(text.split(' '));
-        self.row(&format!("restore {tag}"), turns.min(7), &words("iptables-restore"), Some(&file), Side::flush)?;
+        self.row(&format!("restore {tag}"), turns.min(7), &words("iptables-restore"), Some(&file), emptied)?;
         self.load(&file)?;
         self.row(&format!("save {tag}"), turns, &words("iptables-save"), None, nothing)?;
         if chains == 1 {
