@@ -125,7 +125,7 @@ impl Programs {
         let binary = binary.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         let key = binary.as_os_str().as_bytes().iter().fold(0_u64, |h, b| h.wrapping_mul(31) ^ u64::from(*b));
         let directory = root.join(format!("{label}-{key:x}"));
-        std::fs::create_dir_all(&directory).expect("directory for links");
+        std::fs::create_dir_all(directory.join("files")).expect("directory for links");
         for name in NAMES {
             // Another thread or process may make the same link at the same time.
             match std::os::unix::fs::symlink(&binary, directory.join(name)) {
@@ -148,6 +148,8 @@ impl Programs {
         let name = argv.first().map_or(&b""[..], Vec::as_slice);
         let mut command = Command::new(self.directory.join(OsStr::from_bytes(name)));
         command.arg0(OsStr::from_bytes(name)).args(argv.iter().skip(1).map(|word| OsStr::from_bytes(word)));
+        // A mutated `-f NAME` writes a file: not where somebody works.
+        command.current_dir(self.directory.join("files"));
         command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").env("HOME", "/root");
         command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.directory.display()));
         command
