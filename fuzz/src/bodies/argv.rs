@@ -4,7 +4,7 @@
 //! same rule (print∘parse is a fixed point); written into the kernel and dumped, it is the same rule.
 //! The input: a byte for family and program, then the words, each ended by a NUL.
 
-use super::{Cursor, FewNames, bodies_of, check_command, print_all};
+use super::{Cursor, FewNames, bodies_of, check_command, judge_all, print_all};
 use oxtables::text::{Context, parse};
 
 /// Runs the body.
@@ -18,6 +18,7 @@ pub fn run(data: &[u8]) {
     let Ok(mut command) = parse(&words, &cx, &mut warnings) else { return };
     for body in bodies_of(&mut command) {
         print_all(&body, family);
+        judge_all(&body, family);
         check_command(&body, family);
     }
 }

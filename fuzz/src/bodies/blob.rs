@@ -5,7 +5,7 @@
 //! it reads back as the same value, and it is the same value after the kernel.
 //! The input: family, extension (2 bytes), form. Form 0: the rest is the struct. Else: the struct of the extension without options, with bytes changed.
 
-use super::{Cursor, check_rule, print_all, with_match};
+use super::{Cursor, check_rule, judge_all, print_all, with_match};
 use oxtables::ext::{Action, Body, Match, Spec, Target};
 use oxtables::types::Family;
 use oxtables::wire::BlobWriter;
@@ -140,5 +140,6 @@ pub fn run(data: &[u8]) {
     assert_eq!(value.decode(&again, family).as_ref(), Some(&value), "from {again:02x?}");
     let body = value.rule();
     print_all(&body, family);
+    judge_all(&body, family);
     check_rule(&body, family);
 }

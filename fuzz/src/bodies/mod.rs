@@ -7,11 +7,15 @@ pub mod restore;
 
 use oxtables::compile::raise::{Raised, Raiser};
 use oxtables::ext::{Action, Body, Match, PrintCx};
+use oxtables::packet::Packet;
+use oxtables::packet::build::{Icmp, Icmp6, Ipv4, Ipv6, Raw, Tcp, Udp};
+use oxtables::packet::env::{Env, Place, State, UnknownHost};
 use oxtables::text::lexer::Words;
 use oxtables::text::{Command, Context, list, parse};
-use oxtables::types::{Counters, Family, Names, NoNames, Out};
+use oxtables::types::{Counters, Family, Hook, Names, NoNames, Out};
 use oxtables::wire::{Attrs, Expr, ExprWriter, Exprs, Writer};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 /// Takes the input apart from the front; an input that has ended yields zeros.
 pub struct Cursor<'a>(pub &'a [u8]);
@@ -257,6 +261,49 @@ pub fn print_all(body: &Body, family: Family) {
         list::rule(1, body, Counters { packets: u64::MAX, bytes: 0 }, &style, &mut out);
     }
     list::verbose_rule(body, family, &FewNames, &mut out);
+}
+
+/// Packets of both families: whole, cut short, and the tail of a fragmented one.
+fn packets() -> &'static [Packet] {
+    static PACKETS: OnceLock<Vec<Packet>> = OnceLock::new();
+    PACKETS.get_or_init(|| {
+        let tail = Ipv4 { fragment_offset: 8, ..Ipv4::default() };
+        vec![
+            Ipv4::default() / Tcp::default(),
+            Ipv4::default() / Udp::default(),
+            Ipv4::default() / Icmp::default(),
+            Ipv4::default() / Raw { protocol: 6, payload: vec![0xff; 13] },
+            Ipv4::default() / Raw { protocol: 132, payload: vec![0; 40] },
+            tail / Raw { protocol: 17, payload: vec![1; 8] },
+            Ipv6::default() / Tcp::default(),
+            Ipv6::default() / Icmp6::default(),
+            Ipv6::default() / Raw { protocol: 17, payload: vec![0; 3] },
+        ]
+    })
+}
+
+/// Every rule can be asked about every packet, at any time.
+pub fn judge_all(body: &Body, family: Family) {
+    let (mut state, mut random) = (State::default(), || 4);
+    for (n, packet) in packets().iter().filter(|p| p.family() == family).enumerate() {
+        let now_ns = [0, 1, u64::MAX, 1 << 40][n % 4];
+        let mut env = Env {
+            hook: Hook::Input,
+            now_ns,
+            host: &UnknownHost,
+            state: &mut state,
+            random: &mut random,
+            place: Place::default(),
+            hotdrop: false,
+        };
+        let _ = body.base.eval(packet);
+        for m in &body.matches {
+            let _ = m.eval(packet, &mut env);
+        }
+        if let Action::Target(target) = &body.action {
+            let _ = target.apply(&mut packet.clone(), &mut env);
+        }
+    }
 }
 
 /// A rule that only jumps nowhere: the start of a rule made by hand.

@@ -5,7 +5,7 @@
 //! The input: family, form. Form 0: a datagram. Form 1: the payload of `NFTA_RULE_EXPRESSIONS`. Else: a programme of expressions.
 
 use super::blob::{Any, edit};
-use super::{Cursor, check_rule, print_all};
+use super::{Cursor, check_rule, judge_all, print_all};
 use oxtables::compile::describe::describe;
 use oxtables::compile::raise::{Raised, Raiser};
 use oxtables::types::{Family, Out};
@@ -54,6 +54,7 @@ fn rule(exprs: &[u8], userdata: Option<&[u8]>, family: Family) {
     describe(family, exprs, userdata, &mut out);
     let Raised::Rule(body, _) = Raiser::new(family).raise(exprs, userdata) else { return };
     print_all(&body, family);
+    judge_all(&body, family);
     check_rule(&body, family);
 }
 

@@ -3,7 +3,7 @@
 //! Promises: no text makes the reader panic. Each rule that is taken is saved as a line that reads back as the same rule, and is the
 //! same rule after the kernel. The input is the text of a file; the first byte is for the family.
 
-use super::{Cursor, FewNames, bodies_of, check_command, print_all};
+use super::{Cursor, FewNames, bodies_of, check_command, judge_all, print_all};
 use oxtables::text::lexer::{Words, lines};
 use oxtables::text::{Context, parse};
 
@@ -21,6 +21,7 @@ pub fn run(data: &[u8]) {
         let Ok(mut command) = parse(&args, &cx, &mut Vec::new()) else { continue };
         for body in bodies_of(&mut command) {
             print_all(&body, family);
+            judge_all(&body, family);
             check_command(&body, family);
         }
     }
