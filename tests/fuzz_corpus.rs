@@ -148,14 +148,22 @@ fn dictionary() -> String {
         for opt in spec.options {
             words.push(format!("--{}", opt.name));
             let values = [Family::V4, Family::V6].into_iter().flat_map(|f| opt.examples_for(f));
-            words.extend(
-                values.filter(|v| (1..32).contains(&v.len())).map(|v| v.replace('\\', "\\\\").replace('"', "\\\"")),
-            );
+            words.extend(values.filter(|v| (1..32).contains(&v.len())).map(escaped));
         }
     }
     words.sort();
     words.dedup();
     words.iter().map(|w| format!("\"{w}\"\n")).collect()
+}
+
+/// A word as libFuzzer's dictionary takes it: `\"`, `\\`, and everything that is not ASCII text as `\xNN`.
+fn escaped(word: &str) -> String {
+    let byte = |b: u8| match b {
+        b'"' | b'\\' => format!("\\{}", char::from(b)),
+        b' '..=b'~' => char::from(b).to_string(),
+        other => format!("\\x{other:02x}"),
+    };
+    word.bytes().map(byte).collect()
 }
 
 /// Writes the generated seeds and the dictionary.
