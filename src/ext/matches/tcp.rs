@@ -295,7 +295,8 @@ impl Tcp {
             return false;
         };
         let (Some(mask), Some(cmp)) = (mask.u8(), data.u8()) else { return false };
-        if (mask | cmp) & !ALL_FLAGS != 0 {
+        // With an empty mask the value is an xt match (see `is_native`), which asks more of the packet than this condition.
+        if mask == 0 || (mask | cmp) & !ALL_FLAGS != 0 {
             return false;
         }
         let flags = Flags { mask, cmp, invert: *op == NFT_CMP_NEQ };
@@ -539,6 +540,12 @@ mod tests {
             raised(V4, TCP, |x| x.xt_match("tcp", 0, |b| b.fixed(&[0, 0, 5, 0, 0, 0, 9, 0, 0, 0x40, 0, 0], 12)))
                 .is_none()
         );
+        let no_flags = raised_text(V4, TCP, |x| {
+            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
+            x.mask(&[0]);
+            x.cmp_eq(true, &[2]);
+        });
+        assert_eq!(no_flags, "opaque", "the load asks for a header, the xt match with an empty mask for more");
     }
 
     #[test]
