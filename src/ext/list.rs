@@ -3,7 +3,7 @@
 //! An enum and not `dyn`: rules are compared, hashed into diffs and cloned, and a match over them is exhaustive.
 
 use super::options::{self, Given, UsageError};
-use super::{Body, Effect, Extension, MatchExt, ParseCx, PrintCx, Spec, TargetExt, matches, targets};
+use super::{Body, Effect, Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, TargetExt, matches, targets};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
@@ -94,6 +94,20 @@ macro_rules! extensions {
             pub fn encode(&self, family: Family, x: &mut ExprWriter<'_>) {
                 match self {
                     $(Self::$variant(ext) => ext.encode(family, x),)*
+                }
+            }
+
+            /// Writes native expressions instead of its xt form; says false if there are none.
+            pub fn native(&self, cx: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+                match self {
+                    $(Self::$variant(ext) => ext.native(cx, x),)*
+                }
+            }
+
+            /// Prints it in the words of nft(8); says false if there is no translation.
+            pub fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+                match self {
+                    $(Self::$variant(ext) => ext.translate(cx, out),)*
                 }
             }
 

@@ -112,6 +112,15 @@ pub struct PrintCx<'a> {
     pub protocol: Option<u8>,
 }
 
+/// What is known of the rule around it while native expressions are written.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeCx {
+    /// The family of the rule.
+    pub family: Family,
+    /// The protocol of `-p`, and whether `!` stands before it.
+    pub protocol: Option<(u8, bool)>,
+}
+
 /// The part of the contract that matches and targets share. All methods are total.
 pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
     /// What it says of itself.
@@ -161,6 +170,18 @@ pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
     /// wrote and that could not be loaded again is not one that iptables can say.
     fn sayable(&self, _protocol: Option<(u8, bool)>) -> bool {
         true
+    }
+
+    /// Writes native expressions that decide every packet as its xt form does; writes nothing and says false if there are none for this
+    /// value. The expressions may use registers 1 to 4 (`NFT_REG32_00` onwards, 16 words) and keep nothing in them for what comes after.
+    fn native(&self, _cx: &NativeCx, _x: &mut ExprWriter<'_>) -> bool {
+        false
+    }
+
+    /// Prints it in the words of nft(8) as `iptables-translate` of stock 1.8.9 does, with no blank before or behind; prints nothing and says
+    /// false if there is no translation.
+    fn translate(&self, _cx: &PrintCx<'_>, _out: &mut Out) -> bool {
+        false
     }
 
     /// Clears the bytes of a dumped struct that mean nothing (behind the NUL of a name, private to the kernel) before that comparison.
