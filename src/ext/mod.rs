@@ -6,6 +6,7 @@
 
 pub mod base;
 mod body;
+pub mod dscp_values;
 pub mod limits;
 mod list;
 pub mod matches;
