@@ -352,3 +352,281 @@ pub const NFTA_LOG_FLAGS: u16 = 6;
 pub const NFTA_GEN_ID: u16 = 1;
 pub const NFTA_GEN_PROC_PID: u16 = 2;
 pub const NFTA_GEN_PROC_NAME: u16 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_payload_csum_types
+pub const NFT_PAYLOAD_CSUM_NONE: u32 = 0;
+pub const NFT_PAYLOAD_CSUM_INET: u32 = 1;
+pub const NFT_PAYLOAD_CSUM_SCTP: u32 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_payload_csum_flags
+pub const NFT_PAYLOAD_L4CSUM_PSEUDOHDR: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_exthdr_flags
+pub const NFT_EXTHDR_F_PRESENT: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_exthdr_op
+pub const NFT_EXTHDR_OP_IPV6: u32 = 0;
+pub const NFT_EXTHDR_OP_TCPOPT: u32 = 1;
+pub const NFT_EXTHDR_OP_IPV4: u32 = 2;
+pub const NFT_EXTHDR_OP_SCTP: u32 = 3;
+pub const NFT_EXTHDR_OP_DCCP: u32 = 4;
+
+// linux/netfilter/nf_tables.h: enum nft_exthdr_attributes
+pub const NFTA_EXTHDR_DREG: u16 = 1;
+pub const NFTA_EXTHDR_TYPE: u16 = 2;
+pub const NFTA_EXTHDR_OFFSET: u16 = 3;
+pub const NFTA_EXTHDR_LEN: u16 = 4;
+pub const NFTA_EXTHDR_FLAGS: u16 = 5;
+pub const NFTA_EXTHDR_OP: u16 = 6;
+pub const NFTA_EXTHDR_SREG: u16 = 7;
+
+// linux/netfilter/nf_tables.h: enum nft_rt_keys
+pub const NFT_RT_CLASSID: u32 = 0;
+pub const NFT_RT_NEXTHOP4: u32 = 1;
+pub const NFT_RT_NEXTHOP6: u32 = 2;
+pub const NFT_RT_TCPMSS: u32 = 3;
+pub const NFT_RT_XFRM: u32 = 4;
+
+// linux/netfilter/nf_tables.h: enum nft_hash_types
+pub const NFT_HASH_JENKINS: u32 = 0;
+pub const NFT_HASH_SYM: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_hash_attributes
+pub const NFTA_HASH_SREG: u16 = 1;
+pub const NFTA_HASH_DREG: u16 = 2;
+pub const NFTA_HASH_LEN: u16 = 3;
+pub const NFTA_HASH_MODULUS: u16 = 4;
+pub const NFTA_HASH_SEED: u16 = 5;
+pub const NFTA_HASH_OFFSET: u16 = 6;
+pub const NFTA_HASH_TYPE: u16 = 7;
+pub const NFTA_HASH_SET_NAME: u16 = 8;
+pub const NFTA_HASH_SET_ID: u16 = 9;
+
+// linux/netfilter/nf_tables.h: enum nft_rt_attributes
+pub const NFTA_RT_DREG: u16 = 1;
+pub const NFTA_RT_KEY: u16 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_socket_attributes
+pub const NFTA_SOCKET_KEY: u16 = 1;
+pub const NFTA_SOCKET_DREG: u16 = 2;
+pub const NFTA_SOCKET_LEVEL: u16 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_socket_keys
+pub const NFT_SOCKET_TRANSPARENT: u32 = 0;
+pub const NFT_SOCKET_MARK: u32 = 1;
+pub const NFT_SOCKET_WILDCARD: u32 = 2;
+pub const NFT_SOCKET_CGROUPV2: u32 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_ct_keys
+pub const NFT_CT_STATE: u32 = 0;
+pub const NFT_CT_DIRECTION: u32 = 1;
+pub const NFT_CT_STATUS: u32 = 2;
+pub const NFT_CT_MARK: u32 = 3;
+pub const NFT_CT_SECMARK: u32 = 4;
+pub const NFT_CT_EXPIRATION: u32 = 5;
+pub const NFT_CT_HELPER: u32 = 6;
+pub const NFT_CT_L3PROTOCOL: u32 = 7;
+pub const NFT_CT_SRC: u32 = 8;
+pub const NFT_CT_DST: u32 = 9;
+pub const NFT_CT_PROTOCOL: u32 = 10;
+pub const NFT_CT_PROTO_SRC: u32 = 11;
+pub const NFT_CT_PROTO_DST: u32 = 12;
+pub const NFT_CT_LABELS: u32 = 13;
+pub const NFT_CT_PKTS: u32 = 14;
+pub const NFT_CT_BYTES: u32 = 15;
+pub const NFT_CT_AVGPKT: u32 = 16;
+pub const NFT_CT_ZONE: u32 = 17;
+pub const NFT_CT_EVENTMASK: u32 = 18;
+pub const NFT_CT_SRC_IP: u32 = 19;
+pub const NFT_CT_DST_IP: u32 = 20;
+pub const NFT_CT_SRC_IP6: u32 = 21;
+pub const NFT_CT_DST_IP6: u32 = 22;
+pub const NFT_CT_ID: u32 = 23;
+
+// linux/netfilter/nf_tables.h: enum nft_ct_attributes
+pub const NFTA_CT_DREG: u16 = 1;
+pub const NFTA_CT_KEY: u16 = 2;
+pub const NFTA_CT_DIRECTION: u16 = 3;
+pub const NFTA_CT_SREG: u16 = 4;
+
+// linux/netfilter/nf_tables.h: enum nft_limit_flags
+pub const NFT_LIMIT_F_INV: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_connlimit_flags
+pub const NFT_CONNLIMIT_F_INV: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_connlimit_attributes
+pub const NFTA_CONNLIMIT_COUNT: u16 = 1;
+pub const NFTA_CONNLIMIT_FLAGS: u16 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_queue_attributes
+pub const NFTA_QUEUE_NUM: u16 = 1;
+pub const NFTA_QUEUE_TOTAL: u16 = 2;
+pub const NFTA_QUEUE_FLAGS: u16 = 3;
+pub const NFTA_QUEUE_SREG_QNUM: u16 = 4;
+
+// linux/netfilter/nf_tables.h: enum nft_quota_flags
+pub const NFT_QUOTA_F_INV: u32 = 1;
+pub const NFT_QUOTA_F_DEPLETED: u32 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_quota_attributes
+pub const NFTA_QUOTA_BYTES: u16 = 1;
+pub const NFTA_QUOTA_FLAGS: u16 = 2;
+pub const NFTA_QUOTA_PAD: u16 = 3;
+pub const NFTA_QUOTA_CONSUMED: u16 = 4;
+
+// linux/netfilter/nf_tables.h: enum nft_reject_types
+pub const NFT_REJECT_ICMP_UNREACH: u32 = 0;
+pub const NFT_REJECT_TCP_RST: u32 = 1;
+pub const NFT_REJECT_ICMPX_UNREACH: u32 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_reject_inet_code
+pub const NFT_REJECT_ICMPX_NO_ROUTE: u32 = 0;
+pub const NFT_REJECT_ICMPX_PORT_UNREACH: u32 = 1;
+pub const NFT_REJECT_ICMPX_HOST_UNREACH: u32 = 2;
+pub const NFT_REJECT_ICMPX_ADMIN_PROHIBITED: u32 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_reject_attributes
+pub const NFTA_REJECT_TYPE: u16 = 1;
+pub const NFTA_REJECT_ICMP_CODE: u16 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_nat_types
+pub const NFT_NAT_SNAT: u32 = 0;
+pub const NFT_NAT_DNAT: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_nat_attributes
+pub const NFTA_NAT_TYPE: u16 = 1;
+pub const NFTA_NAT_FAMILY: u16 = 2;
+pub const NFTA_NAT_REG_ADDR_MIN: u16 = 3;
+pub const NFTA_NAT_REG_ADDR_MAX: u16 = 4;
+pub const NFTA_NAT_REG_PROTO_MIN: u16 = 5;
+pub const NFTA_NAT_REG_PROTO_MAX: u16 = 6;
+pub const NFTA_NAT_FLAGS: u16 = 7;
+
+// linux/netfilter/nf_tables.h: enum nft_tproxy_attributes
+pub const NFTA_TPROXY_FAMILY: u16 = 1;
+pub const NFTA_TPROXY_REG_ADDR: u16 = 2;
+pub const NFTA_TPROXY_REG_PORT: u16 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_masq_attributes
+pub const NFTA_MASQ_FLAGS: u16 = 1;
+pub const NFTA_MASQ_REG_PROTO_MIN: u16 = 2;
+pub const NFTA_MASQ_REG_PROTO_MAX: u16 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_redir_attributes
+pub const NFTA_REDIR_REG_PROTO_MIN: u16 = 1;
+pub const NFTA_REDIR_REG_PROTO_MAX: u16 = 2;
+pub const NFTA_REDIR_FLAGS: u16 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_dup_attributes
+pub const NFTA_DUP_SREG_ADDR: u16 = 1;
+pub const NFTA_DUP_SREG_DEV: u16 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_fib_attributes
+pub const NFTA_FIB_DREG: u16 = 1;
+pub const NFTA_FIB_RESULT: u16 = 2;
+pub const NFTA_FIB_FLAGS: u16 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_fib_result
+pub const NFT_FIB_RESULT_OIF: u32 = 1;
+pub const NFT_FIB_RESULT_OIFNAME: u32 = 2;
+pub const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_fib_flags
+pub const NFTA_FIB_F_SADDR: u32 = 1;
+pub const NFTA_FIB_F_DADDR: u32 = 2;
+pub const NFTA_FIB_F_MARK: u32 = 4;
+pub const NFTA_FIB_F_IIF: u32 = 8;
+pub const NFTA_FIB_F_OIF: u32 = 16;
+pub const NFTA_FIB_F_PRESENT: u32 = 32;
+
+// linux/netfilter/nf_tables.h: enum nft_osf_attributes
+pub const NFTA_OSF_DREG: u16 = 1;
+pub const NFTA_OSF_TTL: u16 = 2;
+pub const NFTA_OSF_FLAGS: u16 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_synproxy_attributes
+pub const NFTA_SYNPROXY_MSS: u16 = 1;
+pub const NFTA_SYNPROXY_WSCALE: u16 = 2;
+pub const NFTA_SYNPROXY_FLAGS: u16 = 3;
+
+// linux/netfilter/nf_tables.h: enum nft_xfrm_attributes
+pub const NFTA_XFRM_DREG: u16 = 1;
+pub const NFTA_XFRM_KEY: u16 = 2;
+pub const NFTA_XFRM_DIR: u16 = 3;
+pub const NFTA_XFRM_SPNUM: u16 = 4;
+
+// linux/netfilter/nf_tables.h: enum nft_xfrm_keys
+pub const NFT_XFRM_KEY_DADDR_IP4: u32 = 1;
+pub const NFT_XFRM_KEY_DADDR_IP6: u32 = 2;
+pub const NFT_XFRM_KEY_SADDR_IP4: u32 = 3;
+pub const NFT_XFRM_KEY_SADDR_IP6: u32 = 4;
+pub const NFT_XFRM_KEY_REQID: u32 = 5;
+pub const NFT_XFRM_KEY_SPI: u32 = 6;
+
+// linux/netfilter/nf_tables.h: enum nft_ng_attributes
+pub const NFTA_NG_DREG: u16 = 1;
+pub const NFTA_NG_MODULUS: u16 = 2;
+pub const NFTA_NG_TYPE: u16 = 3;
+pub const NFTA_NG_OFFSET: u16 = 4;
+pub const NFTA_NG_SET_NAME: u16 = 5;
+pub const NFTA_NG_SET_ID: u16 = 6;
+
+// linux/netfilter/nf_tables.h: enum nft_ng_types
+pub const NFT_NG_INCREMENTAL: u32 = 0;
+pub const NFT_NG_RANDOM: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_byteorder_ops
+pub const NFT_BYTEORDER_NTOH: u32 = 0;
+pub const NFT_BYTEORDER_HTON: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_byteorder_attributes
+pub const NFTA_BYTEORDER_SREG: u16 = 1;
+pub const NFTA_BYTEORDER_DREG: u16 = 2;
+pub const NFTA_BYTEORDER_OP: u16 = 3;
+pub const NFTA_BYTEORDER_LEN: u16 = 4;
+pub const NFTA_BYTEORDER_SIZE: u16 = 5;
+
+// linux/netfilter/nf_tables.h: enum nft_lookup_flags
+pub const NFT_LOOKUP_F_INV: u32 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_set_desc_attributes
+pub const NFTA_SET_DESC_SIZE: u16 = 1;
+pub const NFTA_SET_DESC_CONCAT: u16 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_set_field_attributes
+pub const NFTA_SET_FIELD_LEN: u16 = 1;
+
+// linux/netfilter/nf_tables.h: enum nft_set_elem_flags
+pub const NFT_SET_ELEM_INTERVAL_END: u32 = 1;
+pub const NFT_SET_ELEM_CATCHALL: u32 = 2;
+
+// linux/netfilter/nf_tables.h: enum nft_set_elem_attributes
+pub const NFTA_SET_ELEM_KEY: u16 = 1;
+pub const NFTA_SET_ELEM_DATA: u16 = 2;
+pub const NFTA_SET_ELEM_FLAGS: u16 = 3;
+pub const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
+pub const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
+pub const NFTA_SET_ELEM_USERDATA: u16 = 6;
+pub const NFTA_SET_ELEM_EXPR: u16 = 7;
+pub const NFTA_SET_ELEM_PAD: u16 = 8;
+pub const NFTA_SET_ELEM_OBJREF: u16 = 9;
+pub const NFTA_SET_ELEM_KEY_END: u16 = 10;
+pub const NFTA_SET_ELEM_EXPRESSIONS: u16 = 11;
+
+// linux/netfilter/nf_tables.h: enum nft_set_elem_list_attributes
+pub const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
+pub const NFTA_SET_ELEM_LIST_SET: u16 = 2;
+pub const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+pub const NFTA_SET_ELEM_LIST_SET_ID: u16 = 4;
+
+// linux/netfilter/nf_tables.h: enum nft_log_level
+pub const NFT_LOGLEVEL_EMERG: u32 = 0;
+pub const NFT_LOGLEVEL_ALERT: u32 = 1;
+pub const NFT_LOGLEVEL_CRIT: u32 = 2;
+pub const NFT_LOGLEVEL_ERR: u32 = 3;
+pub const NFT_LOGLEVEL_WARNING: u32 = 4;
+pub const NFT_LOGLEVEL_NOTICE: u32 = 5;
+pub const NFT_LOGLEVEL_INFO: u32 = 6;
+pub const NFT_LOGLEVEL_DEBUG: u32 = 7;
+pub const NFT_LOGLEVEL_AUDIT: u32 = 8;

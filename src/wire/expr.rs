@@ -5,8 +5,11 @@
 
 use super::consts::*;
 use super::reader::{Attr, Attrs, NLA_TYPE_MASK};
+use super::set::AnonSet;
 use super::writer::{BlobWriter, Writer};
 use super::{DecodeError, DecodeErrorKind};
+
+pub mod native;
 
 /// A verdict register value (`enum nft_verdicts`, `linux/netfilter.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,36 +316,56 @@ fn compat(data: &[u8]) -> Option<(&[u8], u32, &[u8])> {
     Some((text(name?), num(revision)?, info?))
 }
 
-/// Writes the expressions of one rule; each method is one expression. Everything is loaded into `NFT_REG_1`, as stock does.
+/// Writes the expressions of one rule; each method is one expression. Everything is loaded into `NFT_REG_1`, as stock does, unless
+/// [`ExprWriter::at`] names another register for the next expression. What only the native encoding needs is in [`native`].
 #[derive(Debug)]
-pub struct ExprWriter<'w>(&'w mut Writer);
+pub struct ExprWriter<'w> {
+    w: &'w mut Writer,
+    /// The register of the next expression.
+    reg: u32,
+    /// The id in the batch of the first set; the others follow it.
+    first_set: u32,
+    sets: Vec<AnonSet>,
+}
 
 impl<'w> ExprWriter<'w> {
     /// Writes into `writer`, inside an open `NFTA_RULE_EXPRESSIONS`.
     pub fn new(writer: &'w mut Writer) -> Self {
-        Self(writer)
+        Self::with_set_ids(writer, 1)
     }
 
-    fn expr(&mut self, name: &str, f: impl FnOnce(&mut Writer)) {
-        let elem = self.0.nest(NFTA_LIST_ELEM);
-        self.0.text(NFTA_EXPR_NAME, name.as_bytes());
-        let data = self.0.nest(NFTA_EXPR_DATA);
-        f(self.0);
-        self.0.close(data);
-        self.0.close(elem);
+    /// The same, where sets that the rule looks into get ids from `first_set` on.
+    pub fn with_set_ids(writer: &'w mut Writer, first_set: u32) -> Self {
+        Self { w: writer, reg: NFT_REG_1, first_set, sets: Vec::new() }
+    }
+
+    /// The register that the next expression loads into, changes or compares: `NFT_REG_*` or `NFT_REG32_*`.
+    pub fn at(&mut self, reg: u32) -> &mut Self {
+        self.reg = reg;
+        self
+    }
+
+    fn expr(&mut self, name: &str, f: impl FnOnce(&mut Writer, u32)) {
+        let reg = std::mem::replace(&mut self.reg, NFT_REG_1);
+        let elem = self.w.nest(NFTA_LIST_ELEM);
+        self.w.text(NFTA_EXPR_NAME, name.as_bytes());
+        let data = self.w.nest(NFTA_EXPR_DATA);
+        f(self.w, reg);
+        self.w.close(data);
+        self.w.close(elem);
     }
 
     /// `meta load key => reg 1`.
     pub fn meta(&mut self, key: u32) {
-        self.expr("meta", |w| {
+        self.expr("meta", |w, reg| {
             w.u32(NFTA_META_KEY, key);
-            w.u32(NFTA_META_DREG, NFT_REG_1);
+            w.u32(NFTA_META_DREG, reg);
         });
     }
 
     /// `meta set key with reg`.
     pub fn meta_set(&mut self, key: u32, sreg: u32) {
-        self.expr("meta", |w| {
+        self.expr("meta", |w, _| {
             w.u32(NFTA_META_KEY, key);
             w.u32(NFTA_META_SREG, sreg);
         });
@@ -350,8 +373,8 @@ impl<'w> ExprWriter<'w> {
 
     /// `payload load len bytes @ base + offset => reg 1`.
     pub fn payload(&mut self, base: u32, offset: u32, len: u32) {
-        self.expr("payload", |w| {
-            w.u32(NFTA_PAYLOAD_DREG, NFT_REG_1);
+        self.expr("payload", |w, reg| {
+            w.u32(NFTA_PAYLOAD_DREG, reg);
             w.u32(NFTA_PAYLOAD_BASE, base);
             w.u32(NFTA_PAYLOAD_OFFSET, offset);
             w.u32(NFTA_PAYLOAD_LEN, len);
@@ -360,8 +383,8 @@ impl<'w> ExprWriter<'w> {
 
     /// `cmp op reg 1 data`; `op` is `NFT_CMP_*`.
     pub fn cmp(&mut self, op: u32, data: &[u8]) {
-        self.expr("cmp", |w| {
-            w.u32(NFTA_CMP_SREG, NFT_REG_1);
+        self.expr("cmp", |w, reg| {
+            w.u32(NFTA_CMP_SREG, reg);
             w.u32(NFTA_CMP_OP, op);
             write_value(w, NFTA_CMP_DATA, data);
         });
@@ -376,9 +399,9 @@ impl<'w> ExprWriter<'w> {
     pub fn mask(&mut self, mask: &[u8]) {
         const ZEROS: [u8; 16] = [0; 16];
         let zeros = ZEROS.get(..mask.len()).unwrap_or(&ZEROS);
-        self.expr("bitwise", |w| {
-            w.u32(NFTA_BITWISE_SREG, NFT_REG_1);
-            w.u32(NFTA_BITWISE_DREG, NFT_REG_1);
+        self.expr("bitwise", |w, reg| {
+            w.u32(NFTA_BITWISE_SREG, reg);
+            w.u32(NFTA_BITWISE_DREG, reg);
             w.u32(NFTA_BITWISE_LEN, mask.len().min(16) as u32);
             write_value(w, NFTA_BITWISE_MASK, mask);
             write_value(w, NFTA_BITWISE_XOR, zeros);
@@ -387,8 +410,8 @@ impl<'w> ExprWriter<'w> {
 
     /// `range eq|neq reg 1 from to`.
     pub fn range(&mut self, negated: bool, from: &[u8], to: &[u8]) {
-        self.expr("range", |w| {
-            w.u32(NFTA_RANGE_SREG, NFT_REG_1);
+        self.expr("range", |w, reg| {
+            w.u32(NFTA_RANGE_SREG, reg);
             w.u32(NFTA_RANGE_OP, if negated { NFT_RANGE_NEQ } else { NFT_RANGE_EQ });
             write_value(w, NFTA_RANGE_FROM_DATA, from);
             write_value(w, NFTA_RANGE_TO_DATA, to);
@@ -397,7 +420,7 @@ impl<'w> ExprWriter<'w> {
 
     /// `immediate reg = data`.
     pub fn immediate(&mut self, dreg: u32, data: &[u8]) {
-        self.expr("immediate", |w| {
+        self.expr("immediate", |w, _| {
             w.u32(NFTA_IMMEDIATE_DREG, dreg);
             write_value(w, NFTA_IMMEDIATE_DATA, data);
         });
@@ -414,7 +437,7 @@ impl<'w> ExprWriter<'w> {
             Verdict::Goto(chain) => (NFT_GOTO, Some(chain)),
             Verdict::Other(code) => (code, None),
         };
-        self.expr("immediate", |w| {
+        self.expr("immediate", |w, _| {
             w.u32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
             let data = w.nest(NFTA_IMMEDIATE_DATA);
             let verdict = w.nest(NFTA_DATA_VERDICT);
@@ -429,7 +452,7 @@ impl<'w> ExprWriter<'w> {
 
     /// `counter`.
     pub fn counter(&mut self, packets: u64, bytes: u64) {
-        self.expr("counter", |w| {
+        self.expr("counter", |w, _| {
             w.u64(NFTA_COUNTER_BYTES, bytes);
             w.u64(NFTA_COUNTER_PACKETS, packets);
         });
@@ -437,7 +460,7 @@ impl<'w> ExprWriter<'w> {
 
     /// `limit rate/unit burst n`, in packets; `unit` in seconds.
     pub fn limit(&mut self, rate: u64, unit: u64, burst: u32) {
-        self.expr("limit", |w| {
+        self.expr("limit", |w, _| {
             w.u64(NFTA_LIMIT_RATE, rate);
             w.u64(NFTA_LIMIT_UNIT, unit);
             w.u32(NFTA_LIMIT_BURST, burst);
@@ -448,7 +471,7 @@ impl<'w> ExprWriter<'w> {
 
     /// `log` to an nfnetlink group; `snaplen` in bytes, `qthreshold` in packets.
     pub fn log(&mut self, group: u16, prefix: Option<&[u8]>, snaplen: Option<u32>, qthreshold: Option<u16>) {
-        self.expr("log", |w| {
+        self.expr("log", |w, _| {
             if let Some(prefix) = prefix {
                 w.text(NFTA_LOG_PREFIX, prefix);
             }
@@ -474,7 +497,7 @@ impl<'w> ExprWriter<'w> {
 
     fn compat(&mut self, kind: &str, attrs: [u16; 3], name: &str, rev: u32, fill: impl FnOnce(&mut BlobWriter<'_>)) {
         let [name_attr, rev_attr, info_attr] = attrs;
-        self.expr(kind, |w| {
+        self.expr(kind, |w, _| {
             w.text(name_attr, name.as_bytes());
             w.u32(rev_attr, rev);
             let info = w.open(info_attr);

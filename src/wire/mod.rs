@@ -12,10 +12,13 @@ pub mod expr;
 mod header;
 pub mod msg;
 mod reader;
+pub mod set;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
+pub use expr::native;
 pub use expr::{Expr, ExprWriter, Exprs, Verdict};
 pub use header::{Header, MessageIter, NLMSG_HEADER_LEN};
 pub use reader::{Attr, Attrs};
+pub use set::{AnonSet, Key};
 pub use writer::{BlobWriter, Mark, Writer};
