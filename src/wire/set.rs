@@ -247,7 +247,8 @@ impl AnonSet {
     /// Whether a dumped set holds just these keys; `flags` are the `NFT_SET_*` that it has.
     pub fn is_dumped(&self, flags: u32, dumped: &Dumped) -> bool {
         // Newer kernels may set more flags than they were given, but none that changes what is in it.
-        let kind = NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_INTERVAL | NFT_SET_MAP | NFT_SET_TIMEOUT | NFT_SET_EVAL;
+        let kind =
+            NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_INTERVAL | NFT_SET_MAP | NFT_SET_TIMEOUT | NFT_SET_EVAL;
         (flags & kind) == (self.flags() & kind)
             && dumped.elements(self.is_interval() && self.fields.len() == 1) == self.elements()
     }
