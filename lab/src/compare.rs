@@ -18,6 +18,8 @@ pub enum What {
     Complaint,
     /// The kernel's state as the lab reads it.
     Kernel,
+    /// An option that stock's help names and ours does not.
+    Help,
     /// A command that failed changed the kernel.
     Changed,
     /// Stock lists what ours wrote otherwise than what stock wrote.

@@ -2,6 +2,7 @@
 //!
 //! Work comes in batches; a batch follows from the run's seed and its own number alone, so one batch can be repeated.
 
+pub mod extension;
 mod rules;
 mod single;
 

@@ -15,7 +15,7 @@ use crate::side::Side;
 const MOST_REJECTED: usize = 90;
 
 /// A restore file of one table whose rule lines can be taken out one by one; a line keeps its number.
-struct File {
+pub(super) struct File {
     v6: bool,
     table: String,
     head: Vec<u8>,
@@ -23,6 +23,8 @@ struct File {
     rules: Vec<Rule>,
     /// Indices of rules that are taken out.
     out: BTreeSet<usize>,
+    /// How it is listed; a random choice if there is nothing here.
+    pub(super) listings: Vec<Call>,
 }
 
 impl File {
@@ -40,10 +42,10 @@ impl File {
     }
 
     /// A file with this head; rules that cannot stand in a file are left out.
-    fn of(v6: bool, table: &str, head: &str, rules: impl Iterator<Item = Rule>) -> Self {
+    pub(super) fn of(v6: bool, table: &str, head: &str, rules: impl Iterator<Item = Rule>) -> Self {
         let rules: Vec<_> = rules.filter(|rule| rule.line().is_some()).collect();
         let (head_lines, head) = (head.lines().count(), head.as_bytes().to_vec());
-        Self { v6, table: table.to_owned(), head, head_lines, rules, out: BTreeSet::new() }
+        Self { v6, table: table.to_owned(), head, head_lines, rules, out: BTreeSet::new(), listings: Vec::new() }
     }
 
     fn call(&self) -> Call {
@@ -105,22 +107,24 @@ impl File {
 impl Worker<'_> {
     pub(super) fn rules(&mut self, random: &mut Random, v6: bool, table: usize) -> io::Result<()> {
         let file = File::new(random, v6, table);
-        self.rule_file(random, file)
+        self.rule_file(random, file).map(drop)
     }
 
     /// Lines of real rulesets, some with a value broken.
     pub(super) fn corpus(&mut self, random: &mut Random) -> io::Result<()> {
         let Some(block) = corpus::block(random, Kind::Corpus.batch_size()) else { return Ok(()) };
         let file = File::of(block.v6, &block.table, &block.head, block.rules.into_iter());
-        self.rule_file(random, file)
+        self.rule_file(random, file).map(drop)
     }
 
-    fn rule_file(&mut self, random: &mut Random, mut file: File) -> io::Result<()> {
+    /// Loads and lists the file's rules on both sides; the rules that stock accepted.
+    pub(super) fn rule_file(&mut self, random: &mut Random, mut file: File) -> io::Result<Vec<Rule>> {
         let v6 = file.v6;
         let Some(rejected) = file.weed(&mut self.pair.theirs)? else {
             // Stock died or blames no line: every rule on its own then.
             let all: Vec<_> = file.rules.iter().map(Rule::append).collect();
-            return self.singly(v6, &file, &all);
+            self.singly(v6, &file, &all)?;
+            return Ok(Vec::new());
         };
         let refused = file.weed(&mut self.pair.ours)?;
         for (index, outcome) in refused.iter().flatten() {
@@ -143,12 +147,14 @@ impl Worker<'_> {
         self.count(file.rules.len(), file.rules.len() - file.out.len());
         let mut calls: Vec<_> = rejected.iter().map(|(index, _)| file.rules[*index].append()).collect();
         let kept: Vec<_> = (0..file.rules.len()).filter(|index| !file.out.contains(index)).collect();
+        let accepted = kept.iter().map(|index| file.rules[*index].clone()).collect();
         for _ in 0..6 {
             if !kept.is_empty() {
                 calls.push(file.rules[*random.pick(&kept)].append());
             }
         }
-        self.singly(v6, &file, &calls)
+        self.singly(v6, &file, &calls)?;
+        Ok(accepted)
     }
 
     /// Rule by rule: what ours wrote is what stock wrote.
@@ -180,9 +186,12 @@ impl Worker<'_> {
 
     /// Every pairing of lister and writer gives what stock says of its own rules.
     fn compare_listings(&self, random: &mut Random, file: &File) -> io::Result<()> {
-        let all = commands::listings(file.v6, &file.table);
-        let mut calls = vec![all[0].clone(), all[all.len() - 1].clone()];
-        calls.push(random.pick(&all[1..all.len() - 1]).clone());
+        let mut calls = file.listings.clone();
+        if calls.is_empty() {
+            let all = commands::listings(file.v6, &file.table);
+            calls.extend([all[0].clone(), all[all.len() - 1].clone()]);
+            calls.push(random.pick(&all[1..all.len() - 1]).clone());
+        }
         let (theirs, ours) = (&self.pair.theirs, &self.pair.ours);
         for call in calls {
             let reference = theirs.run(&call)?;

@@ -4,6 +4,7 @@
 
 pub mod commands;
 pub mod corpus;
+pub mod extension;
 pub mod mutate;
 pub mod options;
 pub mod specs;

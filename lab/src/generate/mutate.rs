@@ -89,7 +89,7 @@ pub fn wrong(random: &mut Random, v6: bool) -> Call {
 }
 
 /// Stock 1.8.9 takes the *next* word for an argument that is attached to one of these options; oxtables does not copy that.
-fn attached(word: &[u8]) -> bool {
+pub fn attached(word: &[u8]) -> bool {
     let short = matches!(word, [b'-', b's' | b'd' | b'p' | b'i' | b'o' | b'j' | b'g' | b'm', _, ..]);
     let long = word.starts_with(b"--") && word.contains(&b'=') && {
         let name = word.split(|byte| *byte == b'=').next().unwrap_or_default();

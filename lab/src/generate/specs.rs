@@ -65,11 +65,13 @@ pub fn words(random: &mut Random, spec: &Spec, target: bool, v6: bool) -> Vec<Ve
     out
 }
 
-fn bit(opt: &Opt) -> u32 {
+/// The bit of the option in the masks of its table.
+pub fn bit(opt: &Opt) -> u32 {
     1_u32.checked_shl(opt.id.into()).unwrap_or(0)
 }
 
-fn value(random: &mut Random, opt: &Opt, v6: bool) -> Vec<Vec<u8>> {
+/// Random words for the option's value: an example, or what its kind takes.
+pub fn value(random: &mut Random, opt: &Opt, v6: bool) -> Vec<Vec<u8>> {
     let family = if v6 { Family::V6 } else { Family::V4 };
     let examples = opt.examples_for(family);
     let by_kind = match opt.kind {
