@@ -602,9 +602,15 @@ proptest! {
     ) {
         if let Some(body) = body_of(Family::V4, &words) {
             let mut exprs = encoded(Family::V4, &body, Counters::default());
+            let mut experienced = Raiser::new(Family::V4);
+            // Its shape is learned when it is read the second time, and known the third.
+            for _ in 0..3 {
+                prop_assert_eq!(experienced.raise(&exprs, None), Raiser::new(Family::V4).raise(&exprs, None));
+            }
             for (at, byte) in damage {
                 let at = at.index(exprs.len());
                 exprs[at] ^= byte;
+                prop_assert_eq!(experienced.raise(&exprs, None), Raiser::new(Family::V4).raise(&exprs, None));
             }
             read_everything(&exprs);
             exprs.truncate(cut.index(exprs.len()));

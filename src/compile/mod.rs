@@ -4,6 +4,7 @@
 pub mod debug;
 pub mod describe;
 pub mod raise;
+mod shape;
 
 pub use describe::describe;
 pub use raise::{Raised, Raiser};

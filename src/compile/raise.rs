@@ -5,11 +5,12 @@
 //! would have to be printed before such a match, but stands behind it, makes the rule opaque.
 //! Sources: fact sheet 2.7, 2.8 (what stock's reader takes, and where it misreads).
 
+use super::shape::Shapes;
 use crate::ext::matches::comment::Comment;
 use crate::ext::{Action, Body, Match, Target};
 use crate::types::{CHAIN_NAME_MAX, Counters, Family};
-use crate::wire::cond::{Cond, Fold, Item, Test};
-use crate::wire::{Expr, Exprs, Verdict};
+use crate::wire::cond::{Cond, Item, Test};
+use crate::wire::{Expr, Verdict};
 
 /// What a list of expressions is.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,17 +21,18 @@ pub enum Raised {
     Opaque(Counters),
 }
 
-/// Reads rules; keeps its scratch room from rule to rule.
+/// Reads rules; keeps its scratch room, and the shapes that it has seen, from rule to rule.
 #[derive(Debug)]
 pub struct Raiser {
     family: Family,
     scratch: Vec<u8>,
+    shapes: Shapes,
 }
 
 impl Raiser {
     /// A reader of rules of this family's tables.
     pub fn new(family: Family) -> Self {
-        Self { family, scratch: Vec::new() }
+        Self { family, scratch: Vec::new(), shapes: Shapes::default() }
     }
 
     /// Reads the payload of `NFTA_RULE_EXPRESSIONS` and of `NFTA_RULE_USERDATA`.
@@ -44,14 +46,8 @@ impl Raiser {
             protocols: None,
             exact: true,
         };
-        let mut fold = Fold::new();
-        for expr in Exprs::new(exprs) {
-            match expr {
-                Ok(expr) => fold.push(expr, &mut |item| rule.item(&item)),
-                Err(_) => rule.exact = false,
-            }
-        }
-        fold.finish(&mut |item| rule.item(&item));
+        let whole = self.shapes.items(exprs, &mut |item| rule.item(&item));
+        rule.exact &= whole;
         if let Some(comment) = userdata.and_then(comment_of) {
             rule.comment(comment);
         }
@@ -85,7 +81,7 @@ impl Raising<'_> {
             // It tests nothing, so it does not matter where it stands; it is noticed when its register is used again.
             Item::Cond(cond @ Cond { test: Test::Loaded, .. }) => self.body.base.raise(cond, self.family),
             // Behind a verdict or a target there is nothing that a rule could say.
-            _ if self.body.action != Action::None => false,
+            _ if !matches!(self.body.action, Action::None) => false,
             Item::Cond(cond) => {
                 if self.barrier.is_none() && self.body.base.raise(cond, self.family) {
                     true

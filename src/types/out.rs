@@ -52,7 +52,14 @@ impl Out {
                 }
                 _ => write!(self, "{v6}"),
             },
-            IpAddr::V4(v4) => write!(self, "{v4}"),
+            IpAddr::V4(v4) => {
+                for (i, octet) in v4.octets().into_iter().enumerate() {
+                    if i > 0 {
+                        self.byte(b'.');
+                    }
+                    self.dec(octet.into());
+                }
+            }
         }
     }
 
