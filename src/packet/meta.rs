@@ -24,6 +24,16 @@ pub struct Meta {
     pub gid: Option<u32>,
     /// Whom the link layer addressed.
     pub pkttype: PacketType,
+    /// The processor that handles the packet, from 0; `None` if that is not known.
+    pub cpu: Option<u32>,
+    /// The realm of its route (`tclassid` of its `dst_entry`), host order; `None` if that is not known.
+    pub realm: Option<u32>,
+    /// The group of the device that it came in by; `None` if that is not known.
+    pub iif_group: Option<u32>,
+    /// The group of the device that it goes out by; `None` if that is not known.
+    pub oif_group: Option<u32>,
+    /// The net_cls classid of the cgroup that its socket belongs to; `None` if that is not known.
+    pub cgroup_classid: Option<u32>,
 }
 
 impl Default for Meta {
@@ -37,6 +47,11 @@ impl Default for Meta {
             uid: None,
             gid: None,
             pkttype: PacketType::Unicast,
+            cpu: None,
+            realm: None,
+            iif_group: None,
+            oif_group: None,
+            cgroup_classid: None,
         }
     }
 }
@@ -116,6 +131,19 @@ pub struct CtEntry {
     pub expires: u32,
     /// The connection's mark, host order.
     pub mark: u32,
+    /// What else is known of it.
+    pub facts: CtFacts,
+}
+
+/// What else may be known of a conntrack entry; by default nothing is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CtFacts {
+    /// Its labels, label n as bit n; an entry without room for labels has none.
+    pub labels: Option<u128>,
+    /// Packets and bytes of each direction, the original one first.
+    pub counters: Option<[(u64, u64); 2]>,
+    /// Of an entry that was expected by another one: the name of that one's helper, and its original source.
+    pub master: Option<(Vec<u8>, IpAddr)>,
 }
 
 /// What conntrack says about one packet.

@@ -23,7 +23,7 @@ use std::net::IpAddr;
 
 use crate::types::Family;
 
-pub use meta::{Conntrack, CtDirection, CtEntry, CtState, CtTuple, Meta, PacketType, ct_status};
+pub use meta::{Conntrack, CtDirection, CtEntry, CtFacts, CtState, CtTuple, Meta, PacketType, ct_status};
 
 /// Protocol numbers that the views know (IANA "Assigned Internet Protocol Numbers", `linux/in.h`).
 pub mod protocol {

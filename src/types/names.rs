@@ -33,6 +33,40 @@ pub trait Names {
     fn user_name(&self, uid: u32) -> Option<Vec<u8>>;
     /// The name of a group id.
     fn group_name(&self, gid: u32) -> Option<Vec<u8>>;
+    /// The number that a list gives to a name; the first, where there are several.
+    fn number(&self, _list: NumberList, _name: &[u8]) -> Option<u32> {
+        None
+    }
+    /// The name that a list gives to a number; the first, where there are several.
+    fn number_name(&self, _list: NumberList, _number: u32) -> Option<Vec<u8>> {
+        None
+    }
+    /// Why a list cannot be read, in the system's words, e.g. `No such file or directory`; `None` if it can be.
+    fn number_list_error(&self, _list: NumberList) -> Option<String> {
+        Some("No such file or directory".into())
+    }
+}
+
+/// A file that gives names to numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NumberList {
+    /// Routing realms: `iproute2/rt_realms`.
+    Realms,
+    /// Groups of network devices: `iproute2/group`.
+    DeviceGroups,
+    /// Labels of connections: `xtables/connlabel.conf`.
+    ConnLabels,
+}
+
+impl NumberList {
+    /// Its path below `/etc`.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Realms => "iproute2/rt_realms",
+            Self::DeviceGroups => "iproute2/group",
+            Self::ConnLabels => "xtables/connlabel.conf",
+        }
+    }
 }
 
 /// Knows no names at all: for tests, fuzzing and numeric output.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use oxtables::packet::build::{Icmp, Icmp6, Ipv4, Ipv6, Tcp, Udp};
-use oxtables::packet::{Conntrack, CtDirection, CtEntry, CtState, CtTuple, Packet, ipv6, tcp};
+use oxtables::packet::{Conntrack, CtDirection, CtEntry, CtFacts, CtState, CtTuple, Packet, ipv6, tcp};
 use oxtables::types::{Family, Hook};
 
 use crate::random::Random;
@@ -162,7 +162,8 @@ fn conntrack(packet: &Packet) -> Conntrack {
         src_port,
         dst_port,
     };
-    let entry = CtEntry { status: 0, original, reply: original.reversed(), expires: 0, mark: 0 };
+    let entry =
+        CtEntry { status: 0, original, reply: original.reversed(), expires: 0, mark: 0, facts: CtFacts::default() };
     Conntrack::tracked(CtState::New, CtDirection::Original, entry)
 }
 

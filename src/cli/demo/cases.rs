@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::hosts::{Who, gateway};
 use crate::packet::build::{Icmp, Icmp6, Ipv4, Ipv6, Tcp, Udp};
-use crate::packet::{Conntrack, CtDirection, CtEntry, CtState, CtTuple, Meta, Packet, protocol, tcp};
+use crate::packet::{Conntrack, CtDirection, CtEntry, CtFacts, CtState, CtTuple, Meta, Packet, protocol, tcp};
 use crate::types::{Family, Hook};
 
 /// What became of a packet.
@@ -174,7 +174,8 @@ fn first_of(packet: &Packet) -> Conntrack {
     };
     let protocol = packet.protocol().unwrap_or_default();
     let original = CtTuple { src: packet.src(), dst: packet.dst(), protocol, src_port, dst_port };
-    let entry = CtEntry { status: 0, original, reply: original.reversed(), expires: 0, mark: 0 };
+    let entry =
+        CtEntry { status: 0, original, reply: original.reversed(), expires: 0, mark: 0, facts: CtFacts::default() };
     Conntrack::tracked(CtState::New, CtDirection::Original, entry)
 }
 

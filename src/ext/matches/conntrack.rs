@@ -619,7 +619,14 @@ mod tests {
     fn entry(status: u32) -> CtEntry {
         let (src, dst) = ([192, 0, 2, 1].into(), [198, 51, 100, 9].into());
         let original = CtTuple { src, dst, protocol: 17, src_port: 40000, dst_port: 53 };
-        CtEntry { status, original, reply: original.reversed(), expires: 29, mark: 0 }
+        CtEntry {
+            status,
+            original,
+            reply: original.reversed(),
+            expires: 29,
+            mark: 0,
+            facts: crate::packet::CtFacts::default(),
+        }
     }
 
     fn judge(ct: Option<PacketCt>, line: &str) -> Tri {
