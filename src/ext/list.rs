@@ -186,6 +186,7 @@ extensions! {
     Match: MatchExt, eval(&Packet) -> Tri,
     AddrType(matches::addrtype::AddrType),
     Comment(matches::comment::Comment),
+    ConnMark(matches::connmark::ConnMark),
     Conntrack(matches::conntrack::Conntrack),
     Icmp(matches::icmp::Icmp),
     Icmp6(matches::icmp6::Icmp6),

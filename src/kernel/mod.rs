@@ -11,6 +11,7 @@ mod load;
 pub mod names;
 pub mod netns;
 mod nss;
+mod number_lists;
 pub mod op;
 mod parallel;
 pub mod rtnl;

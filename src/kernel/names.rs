@@ -6,7 +6,8 @@
 //! Sources: services(5), protocols(5), networks(5). `db` in nsswitch.conf is not followed for these files: it is a copy of them.
 
 use super::nss;
-use crate::types::{Family, Names, builtin_protocol_name};
+use super::number_lists::NumberLists;
+use crate::types::{Family, Names, NumberList, builtin_protocol_name};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -25,6 +26,7 @@ pub struct SystemNames {
     host_names: Memo<IpAddr, Vec<u8>>,
     users: Memo<u32, Vec<u8>>,
     groups: Memo<u32, Vec<u8>>,
+    numbers: NumberLists,
     host_error: RefCell<Option<String>>,
 }
 
@@ -36,7 +38,7 @@ impl Default for SystemNames {
 }
 
 impl SystemNames {
-    /// Looks into `services`, `protocols` and `networks` of this directory.
+    /// Looks into `services`, `protocols` and `networks` of this directory, and into the files of [`NumberList`] below it.
     pub fn new(files: impl Into<PathBuf>) -> Self {
         Self {
             files: files.into(),
@@ -48,6 +50,7 @@ impl SystemNames {
             host_names: Memo::default(),
             users: Memo::default(),
             groups: Memo::default(),
+            numbers: NumberLists::default(),
             host_error: RefCell::default(),
         }
     }
@@ -135,6 +138,20 @@ impl Names for SystemNames {
 
     fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
         self.groups.get(gid, || nss::group_name(gid))
+    }
+
+    fn number(&self, list: NumberList, name: &[u8]) -> Option<u32> {
+        let entries = self.numbers.entries(&self.files, list).ok()?;
+        entries.iter().find(|(_, n)| n == name).map(|(number, _)| *number)
+    }
+
+    fn number_name(&self, list: NumberList, number: u32) -> Option<Vec<u8>> {
+        let entries = self.numbers.entries(&self.files, list).ok()?;
+        entries.iter().find(|(n, _)| *n == number).map(|(_, name)| name.clone())
+    }
+
+    fn number_list_error(&self, list: NumberList) -> Option<String> {
+        self.numbers.entries(&self.files, list).err().map(str::to_owned)
     }
 }
 

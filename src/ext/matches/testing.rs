@@ -1,10 +1,10 @@
 //! What the matches' tests share: rules as words, expressions as text, and packets to judge.
 
 use crate::ext::options::{Given, Kind, bit, give};
-use crate::ext::{Action, Body, Match, ParseCx, PrintCx};
-use crate::packet::Packet;
+use crate::ext::{Action, Body, Match, NativeCx, ParseCx, PrintCx};
+use crate::packet::{Conntrack, CtDirection, CtEntry, CtFacts, CtState, CtTuple, Packet};
 use crate::packet::env::{AddrType, Env, Host, Place, State, UnknownHost};
-use crate::types::{Family, Hook, Names, NoNames, Out, Tri};
+use crate::types::{Family, Hook, Names, NoNames, NumberList, Out, Tri};
 use crate::wire::cond::{Fold, Item};
 use crate::wire::consts::*;
 use crate::wire::{Attrs, Expr, ExprWriter, Exprs, Writer};
@@ -15,10 +15,21 @@ pub const TCP: Option<(u8, bool)> = Some((6, false));
 /// `-p udp`.
 pub const UDP: Option<(u8, bool)> = Some((17, false));
 
-/// Knows ssh (22/tcp), domain (53) and tftp (69/udp), root (0) and the group tty (5).
+/// Knows ssh (22/tcp), domain (53) and tftp (69/udp), root (0) and the group tty (5); the realm cosmos (0), the device groups default (0), lan
+/// (1) and wan (2 and 7), the label `bulk one` (4), and a label that is called 5 (6).
 pub struct SomeNames;
 
 const SERVICES: [(&[u8], u16, u8); 4] = [(b"ssh", 22, 6), (b"domain", 53, 6), (b"domain", 53, 17), (b"tftp", 69, 17)];
+
+const NUMBERS: [(NumberList, &[u8], u32); 7] = [
+    (NumberList::Realms, b"cosmos", 0),
+    (NumberList::DeviceGroups, b"default", 0),
+    (NumberList::DeviceGroups, b"lan", 1),
+    (NumberList::DeviceGroups, b"wan", 2),
+    (NumberList::DeviceGroups, b"wan", 7),
+    (NumberList::ConnLabels, b"bulk one", 4),
+    (NumberList::ConnLabels, b"5", 6),
+];
 
 impl Names for SomeNames {
     fn port(&self, service: &[u8], protocol: Option<u8>) -> Option<u16> {
@@ -57,6 +68,15 @@ impl Names for SomeNames {
     }
     fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
         (gid == 5).then(|| b"tty".to_vec())
+    }
+    fn number(&self, list: NumberList, name: &[u8]) -> Option<u32> {
+        NUMBERS.iter().find(|(l, n, _)| *l == list && *n == name).map(|(.., number)| *number)
+    }
+    fn number_name(&self, list: NumberList, number: u32) -> Option<Vec<u8>> {
+        NUMBERS.iter().find(|(l, _, n)| *l == list && *n == number).map(|(_, name, _)| name.to_vec())
+    }
+    fn number_list_error(&self, _: NumberList) -> Option<String> {
+        None
     }
 }
 
@@ -135,6 +155,26 @@ impl Read {
         expressions(|x| self.ext.encode(self.family, x), |e| e.map(show).collect::<Vec<_>>().join("; "))
     }
 
+    /// The native expressions as text; `None` if there are none, and then nothing may have been written.
+    pub fn native(&self) -> Option<String> {
+        let cx = NativeCx { family: self.family, protocol: self.protocol };
+        let mut said = false;
+        let text = expressions(
+            |x| said = self.ext.native(&cx, x),
+            |e| e.map(show).collect::<Vec<_>>().join("; "),
+        );
+        assert!(said || text.is_empty(), "refused, but wrote {text}");
+        said.then_some(text)
+    }
+
+    /// The words of nft(8); `None` if there is no translation, and then nothing may have been printed.
+    pub fn translation(&self) -> Option<String> {
+        let mut out = Out::new();
+        let said = self.ext.translate(&self.print_cx(true), &mut out);
+        assert!(said || out.is_empty(), "refused, but printed {out:?}");
+        said.then(|| String::from_utf8_lossy(out.as_bytes()).into_owned())
+    }
+
     /// Whether a packet matches, and whether it is dropped at once.
     pub fn judge(&self, packet: &Packet) -> (Tri, bool) {
         self.judge_at(packet, Hook::Input, &UnknownHost)
@@ -156,6 +196,16 @@ pub fn with_env<T>(hook: Hook, host: &dyn Host, f: impl FnOnce(&mut Env<'_>) -> 
     let (mut state, mut random) = (State::default(), || 0);
     let place = Place::default();
     f(&mut Env { hook, now_ns: 0, host, state: &mut state, random: &mut random, place, hotdrop: false })
+}
+
+/// What conntrack says of the first packet of a connection from 192.0.2.1 to 198.51.100.7, with this changed of its entry.
+pub fn entry(change: impl FnOnce(&mut CtEntry)) -> Conntrack {
+    let (src, dst) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([198, 51, 100, 7]));
+    let original = CtTuple { src, dst, protocol: 17, src_port: 40000, dst_port: 53 };
+    let reply = original.reversed();
+    let mut entry = CtEntry { status: 0, original, reply, expires: 29, mark: 0, facts: CtFacts::default() };
+    change(&mut entry);
+    Conntrack::tracked(CtState::New, CtDirection::Original, entry)
 }
 
 /// A host that knows one address of each listed type.
@@ -181,7 +231,7 @@ pub fn expressions<T>(
 }
 
 /// One expression as the tables of the tests have it: `meta KEY`, `th+2,2` (a payload load: header, offset, length), `& ff`, `== 0016`,
-/// `range 0001..0005`, `match NAME REVISION INFO`.
+/// `range 0001..0005`, `match NAME REVISION INFO`; of others the attributes, as `ct 1=00000001 2=00000003`.
 pub fn show(expr: Expr<'_>) -> String {
     let hex = |b: &[u8]| b.iter().map(|b| format!("{b:02x}")).collect::<String>();
     match expr {
@@ -199,6 +249,10 @@ pub fn show(expr: Expr<'_>) -> String {
         }
         Expr::Match { name, revision, info } => {
             format!("match {} {revision} {}", String::from_utf8_lossy(name), hex(info))
+        }
+        Expr::Other { name, data } => {
+            let attrs = Attrs::new(data).map(Result::unwrap).map(|a| format!(" {}={}", a.ty, hex(a.payload)));
+            format!("{}{}", String::from_utf8_lossy(name), attrs.collect::<String>())
         }
         other => format!("{other:?}"),
     }
