@@ -2,8 +2,8 @@
 
 use crate::ext::options::{Given, Kind, bit, give};
 use crate::ext::{Action, Body, Match, NativeCx, ParseCx, PrintCx};
-use crate::packet::{Conntrack, CtDirection, CtEntry, CtFacts, CtState, CtTuple, Packet};
 use crate::packet::env::{AddrType, Env, Host, Place, State, UnknownHost};
+use crate::packet::{Conntrack, CtDirection, CtEntry, CtFacts, CtState, CtTuple, Packet};
 use crate::types::{Family, Hook, Names, NoNames, NumberList, Out, Tri};
 use crate::wire::cond::{Fold, Item};
 use crate::wire::consts::*;
@@ -159,10 +159,7 @@ impl Read {
     pub fn native(&self) -> Option<String> {
         let cx = NativeCx { family: self.family, protocol: self.protocol };
         let mut said = false;
-        let text = expressions(
-            |x| said = self.ext.native(&cx, x),
-            |e| e.map(show).collect::<Vec<_>>().join("; "),
-        );
+        let text = expressions(|x| said = self.ext.native(&cx, x), |e| e.map(show).collect::<Vec<_>>().join("; "));
         assert!(said || text.is_empty(), "refused, but wrote {text}");
         said.then_some(text)
     }
