@@ -233,13 +233,39 @@ pub enum Effect {
     Drop,
     /// The packet is dropped and answered; the text is the `--reject-with` name.
     Reject(&'static str),
-    /// The packet is handed to a queue.
-    Queue,
+    /// The packet is handed to a program.
+    Queue(Queues),
+    /// The kernel keeps the packet and does with it what the words say.
+    Taken(&'static str),
+    /// The packet is given to the local socket that listens there, and accepted; without one it is dropped.
+    Proxy(Proxy),
     /// The connection is rewritten and accepted by this chain's table.
     Nat(Nat),
     /// The packet is logged, and the walk goes on with the next rule.
     #[expect(missing_docs, reason = "the words say it")]
     Log { prefix: Vec<u8>, sink: LogSink },
+    /// What becomes of the packet depends on something that is not known here.
+    Unknown,
+}
+
+/// The queues of nfnetlink_queue to which packets are handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// The first queue's number.
+    pub first: u16,
+    /// How many queues share the packets; at least 1.
+    pub count: u16,
+    /// Where no program listens: the packet is accepted (true) or dropped.
+    pub bypass: bool,
+}
+
+/// The local socket that TPROXY looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// Its address; `None` for one of the interface that the packet came in by.
+    pub addr: Option<std::net::IpAddr>,
+    /// Its port in host order; `None` for the packet's own.
+    pub port: Option<u16>,
 }
 
 /// Where a log line goes.
@@ -250,6 +276,8 @@ pub enum LogSink {
     Kernel { level: u8, flags: u8 },
     /// The listeners of an nfnetlink_log group.
     Group(u16),
+    /// The audit system.
+    Audit,
 }
 
 /// How a NAT target rewrites a connection.
@@ -274,4 +302,6 @@ pub enum NatAddr {
     Own,
     /// One of a range, both ends included.
     Range(std::net::IpAddr, std::net::IpAddr),
+    /// The bits of the old one behind so many of a network's.
+    Network(std::net::IpAddr, u8),
 }

@@ -16,6 +16,7 @@ pub mod icmp6;
 pub mod ipv4;
 pub mod ipv6;
 mod meta;
+mod rewrite;
 pub mod tcp;
 pub mod udp;
 

@@ -7,7 +7,7 @@
 //! State that rules keep (`recent`, `limit`) is changed by a walk as by a packet in the kernel; where a way is only possible,
 //! it is changed as if the way were taken. Sources: iptables(8); `nft_do_chain` as observed with real packets.
 
-use crate::ext::{Action, Body, Effect, Nat};
+use crate::ext::{Action, Body, Effect, Nat, Proxy, Queues};
 use crate::model::{Chain, Policy, Rule, TABLES, Table};
 use crate::packet::Packet;
 use crate::packet::env::{Env, Place};
@@ -27,10 +27,14 @@ pub enum Verdict {
     /// It vanishes and the sender is told; the `--reject-with` name.
     Reject(&'static str),
     /// It is handed to a program.
-    Queue,
+    Queue(Queues),
+    /// The kernel keeps it and does with it what the words say.
+    Taken(&'static str),
+    /// It is accepted for a local socket, or dropped if that is not there.
+    Proxy(Proxy),
     /// It is accepted and its connection is rewritten.
     Nat(Nat),
-    /// A rule that is not understood may have done anything with it.
+    /// A rule that is not understood, or whose effect is not known, may have done anything with it.
     Unknown,
 }
 
@@ -324,7 +328,10 @@ impl<'r> Walker<'r, '_, '_> {
                     Effect::Accept => Some(Verdict::Accept),
                     Effect::Drop => Some(Verdict::Drop),
                     Effect::Reject(with) => Some(Verdict::Reject(with)),
-                    Effect::Queue => Some(Verdict::Queue),
+                    Effect::Queue(queues) => Some(Verdict::Queue(queues)),
+                    Effect::Taken(how) => Some(Verdict::Taken(how)),
+                    Effect::Proxy(proxy) => Some(Verdict::Proxy(proxy)),
+                    Effect::Unknown => Some(Verdict::Unknown),
                     Effect::Nat(nat) => Some(Verdict::Nat(nat)),
                 }
             }

@@ -78,7 +78,7 @@ impl Predictor {
                 Verdict::Accept | Verdict::Nat(_) => Some(Outcome::Through),
                 Verdict::Drop => Some(Outcome::Dropped),
                 Verdict::Reject(_) => Some(Outcome::Rejected),
-                Verdict::Queue | Verdict::Unknown => None,
+                Verdict::Queue(_) | Verdict::Taken(_) | Verdict::Proxy(_) | Verdict::Unknown => None,
             };
             if outcome != Some(Outcome::Through) {
                 return Ok(Prediction { outcome, decider: Some(step.decider), ..said });

@@ -12,7 +12,7 @@
 //! iptables(8), TARGETS; fact sheet 2.2, 3.3.
 
 use crate::ext::options::{Given, UsageError};
-use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, ParseCx, PrintCx, Queues, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
@@ -48,7 +48,7 @@ impl Extension for Queue {
 
 impl TargetExt for Queue {
     fn apply(&self, _: &mut Packet, _: &mut Env<'_>) -> Effect {
-        Effect::Queue
+        Effect::Queue(Queues { first: 0, count: 1, bypass: false })
     }
 }
 
