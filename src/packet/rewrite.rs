@@ -125,7 +125,6 @@ impl Packet {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::super::build::{Ipv4, Ipv6, Tcp};
