@@ -188,6 +188,7 @@ extensions! {
     Comment(matches::comment::Comment),
     ConnMark(matches::connmark::ConnMark),
     Conntrack(matches::conntrack::Conntrack),
+    HashLimit(matches::hashlimit::HashLimit),
     Icmp(matches::icmp::Icmp),
     Icmp6(matches::icmp6::Icmp6),
     IpRange(matches::iprange::IpRange),

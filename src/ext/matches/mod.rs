@@ -4,6 +4,8 @@ pub mod addrtype;
 pub mod comment;
 pub mod connmark;
 pub mod conntrack;
+pub mod hashlimit;
+pub mod hashlimit_rate;
 pub mod icmp;
 pub mod icmp6;
 pub mod icmp_type;
