@@ -97,8 +97,22 @@ const INTERVAL: u8 = 12;
 
 const U32: Kind = Kind::Number { min: 0, max: u32::MAX as u64 };
 const RATES: &[&str] = &[
-    "5", "5/sec", "10/s", "100/minute", "7/hour", "20/day", "120/min", "300/s", "77777/day", "1kb/s", "512kb/s", "3mb/s", "100b/s",
-    "1536kb/s", "1000000/s", "999/min",
+    "5",
+    "5/sec",
+    "10/s",
+    "100/minute",
+    "7/hour",
+    "20/day",
+    "120/min",
+    "300/s",
+    "77777/day",
+    "1kb/s",
+    "512kb/s",
+    "3mb/s",
+    "100b/s",
+    "1536kb/s",
+    "1000000/s",
+    "999/min",
 ];
 
 const OPTIONS: &[Opt] = &[
@@ -111,20 +125,45 @@ const OPTIONS: &[Opt] = &[
         .excluding(bit(UPTO))
         .examples(RATES),
     Opt::value("hashlimit", UPTO, Kind::Raw, "rate", "the same as --hashlimit-upto").invertible().examples(RATES),
-    Opt::value("hashlimit-srcmask", SRCMASK, Kind::Raw, "length", "source addresses with as many bits in common are one")
-        .examples(&["0", "8", "24", "32", "v6:64", "v6:128"]),
+    Opt::value(
+        "hashlimit-srcmask",
+        SRCMASK,
+        Kind::Raw,
+        "length",
+        "source addresses with as many bits in common are one",
+    )
+    .examples(&["0", "8", "24", "32", "v6:64", "v6:128"]),
     Opt::value("hashlimit-dstmask", DSTMASK, Kind::Raw, "length", "the same for destination addresses").examples(&[
-        "0", "9", "24", "32", "v4:255.255.0.0", "v6:48", "v6:128",
+        "0",
+        "9",
+        "24",
+        "32",
+        "v4:255.255.0.0",
+        "v6:48",
+        "v6:128",
     ]),
     Opt::value("hashlimit-burst", BURST, Kind::Raw, "number", "what a flow may send at first; 5 packets if not given")
         .examples(&["5", "1", "8", "1000", "5000000b", "0x10"]),
-    Opt::value("hashlimit-htable-size", SIZE, U32, "number", "buckets of the hash table").examples(&["0", "16", "1024", "0x800"]),
-    Opt::value("hashlimit-htable-max", MAX, U32, "number", "flows at most").examples(&["0", "10", "4096", "4294967295"]),
-    Opt::value("hashlimit-htable-gcinterval", GC, U32, "ms", "time between looks for flows to forget").examples(&["7", "1000", "60000"]),
-    Opt::value("hashlimit-htable-expire", EXPIRE, U32, "ms", "time after which an idle flow is forgotten").examples(&[
-        "5", "1000", "60000", "3600000", "4294967",
+    Opt::value("hashlimit-htable-size", SIZE, U32, "number", "buckets of the hash table")
+        .examples(&["0", "16", "1024", "0x800"]),
+    Opt::value("hashlimit-htable-max", MAX, U32, "number", "flows at most").examples(&[
+        "0",
+        "10",
+        "4096",
+        "4294967295",
     ]),
-    Opt::value("hashlimit-mode", MODE, Kind::Raw, "list", "what makes a flow: srcip, srcport, dstip, dstport, with commas").examples(&[
+    Opt::value("hashlimit-htable-gcinterval", GC, U32, "ms", "time between looks for flows to forget")
+        .examples(&["7", "1000", "60000"]),
+    Opt::value("hashlimit-htable-expire", EXPIRE, U32, "ms", "time after which an idle flow is forgotten")
+        .examples(&["5", "1000", "60000", "3600000", "4294967"]),
+    Opt::value(
+        "hashlimit-mode",
+        MODE,
+        Kind::Raw,
+        "list",
+        "what makes a flow: srcip, srcport, dstip, dstport, with commas",
+    )
+    .examples(&[
         "srcip",
         "dstip",
         "srcip,dstip",
@@ -310,7 +349,17 @@ impl Extension for HashLimit {
         out.str(if self.mode & INVERT == 0 { " limit rate " } else { " limit rate over " });
         if self.mode & BYTES == 0 {
             let (n, _, name) = rates::packets(self.avg);
-            write!(out, "{n}/{}", if name == "sec" { "second" } else if name == "min" { "minute" } else { name });
+            write!(
+                out,
+                "{n}/{}",
+                if name == "sec" {
+                    "second"
+                } else if name == "min" {
+                    "minute"
+                } else {
+                    name
+                }
+            );
             if self.burst != DEFAULT_BURST {
                 write!(out, " burst {} packets", self.burst);
             }
@@ -393,7 +442,9 @@ impl HashLimit {
             let (n, unit) = rates::byte_burst(self.avg, self.burst);
             let burst = rates::burst(format!("{n}{unit}").as_bytes());
             let step = rates::bytes_of(self.avg);
-            return rate && (self.burst == 0 || burst.is_some_and(|b| b.checked_div(step).is_some() && b.div_ceil(step) == self.burst));
+            return rate
+                && (self.burst == 0
+                    || burst.is_some_and(|b| b.checked_div(step).is_some() && b.div_ceil(step) == self.burst));
         }
         let (n, unit, _) = rates::packets(self.avg);
         let share = if self.mode & RATE_MATCH == 0 { 1 } else { unit };

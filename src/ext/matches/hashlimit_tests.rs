@@ -123,7 +123,8 @@ fn what_stock_writes_and_prints() {
 
 #[test]
 fn what_stock_refuses() {
-    let value = |option: &str, text: &str| format!("hashlimit: Bad value for \"--hashlimit-{option}\" option: \"{text}\"");
+    let value =
+        |option: &str, text: &str| format!("hashlimit: Bad value for \"--hashlimit-{option}\" option: \"{text}\"");
     let burst = "bad value for option \"--hashlimit-burst\", or out of range (1-1000000).";
     for (line, text) in [
         ("--hashlimit-name a", "You have to specify --hashlimit"),
@@ -138,10 +139,7 @@ fn what_stock_refuses() {
         ("--hashlimit-burst 4kb --hashlimit-upto 5kb/s --hashlimit-name a", "burst cannot be smaller than 5120b"),
         ("--hashlimit-name ", "Argument must have a minimum length of 1 characters\n"),
         ("--hashlimit-upto 5", "hashlimit: option \"--hashlimit-name\" must be specified\n"),
-        (
-            "--hashlimit 5 --hashlimit-upto 5",
-            "hashlimit: option \"--hashlimit-upto\" can only be used once.\n",
-        ),
+        ("--hashlimit 5 --hashlimit-upto 5", "hashlimit: option \"--hashlimit-upto\" can only be used once.\n"),
         (
             "--hashlimit-upto 5 --hashlimit-above 5 --hashlimit-name a",
             "hashlimit: option \"--hashlimit-upto\" cannot be used together with \"--hashlimit-above\".\n",
@@ -205,7 +203,11 @@ fn in_the_words_of_nft() {
             "--hashlimit-upto 2mb/s --hashlimit-burst 3mb --hashlimit-mode dstip,srcip --hashlimit-dstmask 24",
             "meter a { ip daddr and 255.255.255.0 . ip saddr timeout 60s limit rate 2 mbytes/second burst 4 mbytes }",
         ),
-        (V4, "--hashlimit-upto 5/s --hashlimit-mode srcip --hashlimit-burst 1", "meter a { ip saddr limit rate 5/second burst 1 packets }"),
+        (
+            V4,
+            "--hashlimit-upto 5/s --hashlimit-mode srcip --hashlimit-burst 1",
+            "meter a { ip saddr limit rate 5/second burst 1 packets }",
+        ),
         (V4, "--hashlimit-upto 5/s", ""),
         (V4, "--hashlimit-upto 1b/s --hashlimit-mode srcip", ""),
         (V4, "--hashlimit-upto 5/s --hashlimit-mode srcip --hashlimit-rate-match", ""),
@@ -238,7 +240,10 @@ fn what_it_means() {
     assert_eq!(count("--hashlimit-upto 1/min", &many), 5);
     assert_eq!(count("--hashlimit-above 1/min --hashlimit-burst 3", &many), 5);
     let two = [(0, 1), (0, 1), (0, 2), (0, 2), (0, 129)];
-    assert_eq!(matching("--hashlimit-upto 1/s --hashlimit-burst 1 --hashlimit-mode srcip", &two), [true, false, true, false, true]);
+    assert_eq!(
+        matching("--hashlimit-upto 1/s --hashlimit-burst 1 --hashlimit-mode srcip", &two),
+        [true, false, true, false, true]
+    );
     let masked = "--hashlimit-upto 1/s --hashlimit-burst 1 --hashlimit-mode srcip --hashlimit-srcmask 25";
     assert_eq!(matching(masked, &two), [true, false, false, false, true]);
     let later = [(0, 1), (500, 1), (1000, 1), (1500, 1), (2500, 1)];
@@ -248,7 +253,10 @@ fn what_it_means() {
     assert_eq!(count("--hashlimit-upto 1kb/s", &[(0, 1); 100]), 32);
     assert_eq!(count("--hashlimit-upto 1kb/s --hashlimit-burst 1kb", &[(0, 1); 100]), 64);
     // The first flow fills the table.
-    assert_eq!(matching("--hashlimit-upto 5/s --hashlimit-htable-max 1 --hashlimit-mode srcip", &[(0, 1), (0, 2)]), [true, false]);
+    assert_eq!(
+        matching("--hashlimit-upto 5/s --hashlimit-htable-max 1 --hashlimit-mode srcip", &[(0, 1), (0, 2)]),
+        [true, false]
+    );
     let fast = [(0, 1), (1, 1), (2, 1), (1001, 1), (2500, 1)];
     let rate = "--hashlimit-upto 2/s --hashlimit-rate-match --hashlimit-htable-expire 60000";
     assert_eq!(matching(rate, &fast), [true, true, false, false, true]);
