@@ -40,12 +40,14 @@ impl Worker<'_> {
             let rules = fresh(subject, &mut random, place, &mut seen, missing.max(FEW));
             let few = rules.len() < FEW;
             if !rules.is_empty() {
-                let mut file = File::of(subject.v6, place.0, &head(place.0), rules.into_iter());
-                let forms: [&[&str]; 3] = [&["-S"], &["-L"], &["-L", "-n"]];
-                let program = [subject.program(), "-t", place.0];
-                file.listings = forms.iter().map(|form| Call::new(program.iter().chain(*form))).collect();
-                file.listings.extend(commands::listings(subject.v6, place.0).pop());
-                accepted += self.rule_file(&mut random, file)?.len();
+                let given = rules.len();
+                let good = self.rule_file(&mut random, file_of(subject, place.0, rules))?;
+                accepted += good.len();
+                // so many were refused that they were not tried in a file
+                if good.len() < given / 2 && !good.is_empty() {
+                    self.pair.flush()?;
+                    self.rule_file(&mut random, file_of(subject, place.0, good))?;
+                }
             }
             if few || accepted >= wanted {
                 break;
@@ -67,7 +69,7 @@ impl Worker<'_> {
         self.prepare(subject.v6, &file)?;
         let (before, _) = self.dumps()?;
         // some of them are none: stock takes them
-        for call in subject.wrong_uses(&mut random, wanted * 5 / 3) {
+        for call in subject.wrong_uses(&mut random, wanted * 4) {
             if done.counted >= wanted {
                 break;
             }
@@ -140,6 +142,16 @@ fn fresh(
         }
     }
     out
+}
+
+/// The file of these rules, listed in every way that the project promises for an extension.
+fn file_of(subject: &Subject, table: &str, rules: Vec<Rule>) -> File {
+    let mut file = File::of(subject.v6, table, &head(table), rules.into_iter());
+    let forms: [&[&str]; 3] = [&["-S"], &["-L"], &["-L", "-n"]];
+    let program = [subject.program(), "-t", table];
+    file.listings = forms.iter().map(|form| Call::new(program.iter().chain(*form))).collect();
+    file.listings.extend(commands::listings(subject.v6, table).pop());
+    file
 }
 
 /// The beginning of a restore file with the table's builtin chains.

@@ -123,8 +123,8 @@ impl Worker<'_> {
         let Some(rejected) = file.weed(&mut self.pair.theirs)? else {
             // Stock died or blames no line: every rule on its own then.
             let all: Vec<_> = file.rules.iter().map(Rule::append).collect();
-            self.singly(v6, &file, &all)?;
-            return Ok(Vec::new());
+            let accepted = self.singly(v6, &file, &all)?;
+            return Ok(accepted.into_iter().map(|index| file.rules[index].clone()).collect());
         };
         let refused = file.weed(&mut self.pair.ours)?;
         for (index, outcome) in refused.iter().flatten() {
@@ -207,16 +207,19 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Single commands on the empty chains of the file's table: append, and then check and delete what was appended.
-    fn singly(&mut self, v6: bool, file: &File, calls: &[Call]) -> io::Result<()> {
+    /// Single commands on the empty chains of the file's table: append, and then check and delete what was appended. The indices of those
+    /// that stock accepted.
+    fn singly(&mut self, v6: bool, file: &File, calls: &[Call]) -> io::Result<Vec<usize>> {
+        let mut accepted = Vec::new();
         let mut empty = file.head.clone();
         empty.extend(b"COMMIT\n");
         self.prepare(v6, &empty)?;
         let (before, _) = self.dumps()?;
-        for call in calls {
+        for (index, call) in calls.iter().enumerate() {
             let (theirs, ours, found) = self.both(std::slice::from_ref(call))?;
             self.findings.add(found);
             self.count(1, usize::from(theirs.code == 0));
+            accepted.extend((theirs.code == 0).then_some(index));
             let (their_dump, our_dump) = self.dumps()?;
             if theirs.code != 0 && ours.code != 0 {
                 self.unchanged(call, &before, &our_dump);
@@ -235,7 +238,7 @@ impl Worker<'_> {
             }
             self.prepare(v6, &empty)?;
         }
-        Ok(())
+        Ok(accepted)
     }
 
     /// A command that failed must have changed nothing.

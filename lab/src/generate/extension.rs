@@ -135,9 +135,28 @@ impl Subject {
     fn option(&self, random: &mut Random, opt: &Opt) -> Vec<Vec<u8>> {
         let mut out = vec![format!("--{}", opt.name).into_bytes()];
         if opt.takes_value() {
-            out.extend(specs::value(random, opt, self.v6));
+            let mut words = specs::value(random, opt, self.v6);
+            let own = matches!(opt.kind, Kind::Raw | Kind::Pair | Kind::Text { .. });
+            if own && random.percent(50) {
+                let at = random.below(words.len());
+                words[at] = self.joined(random, opt).unwrap_or_else(|| varied(random, &words[at]));
+            }
+            out.extend(words);
         }
         out
+    }
+
+    /// A list of what stands between the commas of the option's examples, if one of them is a list.
+    fn joined(&self, random: &mut Random, opt: &Opt) -> Option<Vec<u8>> {
+        let family = if self.v6 { Family::V6 } else { Family::V4 };
+        let examples = opt.examples_for(family);
+        if opt.kind == Kind::Pair || random.percent(30) || !examples.iter().any(|text| text.contains(',')) {
+            return None;
+        }
+        let items: Vec<&str> =
+            examples.iter().flat_map(|text| text.split(',')).filter(|item| !item.is_empty()).collect();
+        let list: Vec<&str> = (0..=random.below(4)).map(|_| random.word(&items)).collect();
+        Some(list.join(",").into_bytes())
     }
 
     /// Options that the table lets stand together: all that are needed, and some more.
@@ -303,6 +322,26 @@ impl Subject {
         out.extend(list);
         out
     }
+}
+
+/// The word with another number, mostly a smaller one, in place of one that is in it: where an extension reads its values itself, nothing
+/// else is known of them.
+fn varied(random: &mut Random, word: &[u8]) -> Vec<u8> {
+    let digits = |at: &usize| word[*at].is_ascii_digit();
+    let begins =
+        |at: &usize| digits(at) && !at.checked_sub(1).is_some_and(|before| word[before].is_ascii_alphanumeric());
+    // a dotted mask has few other values, and stock loses odd ones
+    let mask = word.iter().position(|byte| *byte == b'/').filter(|at| word[*at..].contains(&b'.'));
+    let starts: Vec<usize> = (0..mask.unwrap_or(word.len())).filter(begins).collect();
+    if starts.is_empty() {
+        return word.to_vec();
+    }
+    let start = *random.pick(&starts);
+    let end = (start..word.len()).find(|at| !digits(at)).unwrap_or(word.len());
+    let number = std::str::from_utf8(&word[start..end]).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(1);
+    let most = if random.percent(80) { number } else { number.saturating_mul(4).max(9) };
+    let other = random.between(0, most.min(u64::MAX - 1)).to_string();
+    [&word[..start], other.as_bytes(), &word[end..]].concat()
 }
 
 /// Adds the option and what it needs, unless one of them is excluded or there already.

@@ -33,7 +33,19 @@ const COMMENT: u8 = 0;
 const OPTIONS: &[Opt] =
     &[Opt::value("comment", COMMENT, Kind::Raw, "text", "a note on the rule, of at most 255 bytes")
         .mandatory()
-        .examples(&["hello", "two words", "it's \"quoted\"", "back\\slash", "tab\there", "", "-x", "# é"])];
+        .examples(&[
+            "hello",
+            "two words",
+            "it's \"quoted\"",
+            "back\\slash",
+            "tab\there",
+            "",
+            "-x",
+            "# é",
+            "rule 4711",
+            "v1.2.3",
+            "10:20 on 2026-11-21, a/b",
+        ])];
 
 impl Comment {
     /// The comment with this text, cut at its first NUL or to 255 bytes.

@@ -145,7 +145,11 @@ impl IcmpType {
         let codes = match rest {
             [] => return Ok(Self { kind, min: 0, max: u8::MAX, invert }),
             [b'/', codes @ ..] => codes,
-            [b':', ..] => return Err(usage!("{protocol} type range not supported")),
+            [b':', last @ ..] => {
+                let (_, rest) = byte(last).ok_or_else(|| unknown("type"))?;
+                let taken = matches!(rest, [] | [b'/', ..]);
+                return Err(if taken { usage!("{protocol} type range not supported") } else { odd(rest) });
+            }
             _ => return Err(odd(rest)),
         };
         let (min, rest) = byte(codes).ok_or_else(|| unknown("code"))?;

@@ -23,6 +23,7 @@ use crate::packet::env::Env;
 use crate::types::{Family, Hook, IFNAMSIZ, Out, Tri};
 use crate::usage;
 use crate::wire::BlobWriter;
+use std::borrow::Cow;
 
 /// The ports as written, and which conditions are asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +74,16 @@ impl Extension for Physdev {
 
     fn new(_: Family) -> Self {
         Self { input: [0; IFNAMSIZ], output: [0; IFNAMSIZ], asked: 0, invert: 0 }
+    }
+
+    fn warning(given: &Given<'_>, _: &ParseCx<'_>) -> Option<Cow<'static, str>> {
+        let name = given.bytes();
+        let weird = name.iter().any(|b| *b == b'/' || b.is_ascii_whitespace() || *b == 0x0b);
+        (weird && name.len() < IFNAMSIZ).then(|| {
+            let name = String::from_utf8_lossy(name);
+            format!("Warning: weird character in interface `{name}' ('/' and ' ' are not allowed by the kernel).")
+                .into()
+        })
     }
 
     fn set(&mut self, given: &Given<'_>, _: &ParseCx<'_>) -> Result<(), UsageError> {

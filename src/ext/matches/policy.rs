@@ -86,8 +86,10 @@ const fn of_element(name: &'static str, id: u8, kind: Kind, metavar: &'static st
 }
 
 const OPTIONS: &[Opt] = &[
-    Opt::value("dir", DIR, Kind::Raw, "in|out", "policy for decapsulation or encapsulation").examples(&["in"]),
-    Opt::value("pol", POL, Kind::Raw, "none|ipsec", "whether IPsec is involved").examples(&["ipsec"]),
+    Opt::value("dir", DIR, Kind::Raw, "in|out", "policy for decapsulation or encapsulation")
+        .mandatory()
+        .examples(&["in"]),
+    Opt::value("pol", POL, Kind::Raw, "none|ipsec", "whether IPsec is involved").mandatory().examples(&["ipsec"]),
     Opt::flag("strict", STRICT, "the whole policy, not any element of it"),
     of_element("reqid", REQID, U32, "id", "reqid of the policy rule").examples(&["1", "0x10"]),
     of_element("spi", SPI, U32, "spi", "SPI of the SA").examples(&["2", "0x20"]),

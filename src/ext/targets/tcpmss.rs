@@ -14,7 +14,7 @@
 //! iptables-extensions(8) "TCPMSS"; `linux/netfilter/xt_TCPMSS.h`.
 
 use crate::ext::limits::{Limit, OUTGOING};
-use crate::ext::options::{Given, Kind, Opt, UsageError};
+use crate::ext::options::{Given, Kind, Opt, UsageError, number};
 use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
@@ -36,12 +36,17 @@ const MAX_V6: u16 = 65495;
 /// The same in IPv4.
 const MAX_V4: u16 = 65515;
 
+const SIZES: &[&str] = &[
+    "0", "1", "07", "0x218", "88", "216", "536", "1000", "1220", "1240", "1280", "1300", "1360", "1380", "1400",
+    "1412", "1440", "1452", "1460", "8960", "32767", "32768", "40000", "65000", "65494", "65495", "v4:65496",
+    "v4:65514", "v4:65515",
+];
+
 const SET: u8 = 0;
 const CLAMP_TO_PMTU: u8 = 1;
 
 const OPTIONS: &[Opt] = &[
-    Opt::value("set-mss", SET, Kind::Number { min: 0, max: MAX_V4 as u64 }, "size", "set the MSS to this many bytes")
-        .examples(&["0", "536", "1400", "v4:65515", "v6:65495"]),
+    Opt::value("set-mss", SET, Kind::Raw, "size", "set the MSS to this many bytes").examples(SIZES),
     Opt::flag("clamp-mss-to-pmtu", CLAMP_TO_PMTU, "clamp the MSS to the path MTU less the headers"),
 ];
 
@@ -60,11 +65,12 @@ impl Extension for TcpMss {
     fn set(&mut self, given: &Given<'_>, cx: &ParseCx<'_>) -> Result<(), UsageError> {
         self.mss = match given.id() {
             CLAMP_TO_PMTU => CLAMP,
-            _ if cx.family == Family::V6 && given.u16() > MAX_V6 => {
+            _ => {
+                let max = if cx.family == Family::V6 { MAX_V6 } else { MAX_V4 };
+                let size = number(given.bytes(), 0, max.into()).and_then(|n| u16::try_from(n).ok());
                 let name = "TCPMSS: bad value for option \"--set-mss\"";
-                return Err(usage!("{name}, or out of range (0-{MAX_V6}).\n"));
+                size.ok_or_else(|| usage!("{name}, or out of range (0-{max}).\n"))?
             }
-            _ => given.u16(),
         };
         Ok(())
     }
