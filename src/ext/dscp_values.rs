@@ -4,6 +4,9 @@
 //! Sources: iptables-extensions(8) "dscp", "tos", "DSCP", "TOS"; RFC 2474 §4.2.2 (CSx), RFC 2597 §6 (AFxy), RFC 3246 (EF); measured.
 
 use super::options::{UsageError, leading_number, number, usage_bytes};
+use crate::types::Family;
+use crate::wire::consts::{NFT_PAYLOAD_CSUM_INET, NFT_PAYLOAD_NETWORK_HEADER};
+use crate::wire::{Checksum, ExprWriter};
 
 /// The DiffServ classes: name and codepoint, 0 to 63.
 pub const DSCP_CLASSES: &[(&str, u8)] = &[
@@ -85,6 +88,18 @@ pub fn tos(text: &[u8]) -> Result<(u8, u8), UsageError> {
 /// The name under which a value and mask are listed, if they have one.
 pub fn tos_name(value: u8, mask: u8) -> Option<&'static str> {
     TOS_NAMES.iter().find(|(_, named)| mask == TOS_NAME_MASK && *named == value).map(|(name, _)| *name)
+}
+
+/// Native expressions for `byte = (byte & !mask) ^ value`, as `DSCP` and `TOS` change it: the two bytes that hold it are loaded, changed and
+/// written, in IPv4 with the header's checksum. They decide nothing.
+pub fn rewrite(family: Family, mask: u8, value: u8, x: &mut ExprWriter<'_>) {
+    let (keep, set, checksum) = match family {
+        Family::V4 => ([0xff, !mask], [0, value], Checksum { ty: NFT_PAYLOAD_CSUM_INET, offset: 10, flags: 0 }),
+        Family::V6 => ([0xf0 | !mask >> 4, !mask << 4 | 0x0f], [value >> 4, value << 4], Checksum::default()),
+    };
+    x.payload(NFT_PAYLOAD_NETWORK_HEADER, 0, 2);
+    x.bitwise(&keep, &set);
+    x.payload_write(NFT_PAYLOAD_NETWORK_HEADER, 0, 2, checksum);
 }
 
 #[cfg(test)]

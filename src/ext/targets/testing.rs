@@ -1,7 +1,8 @@
 //! For the targets' tests: from words, as they stand behind `-j`, to texts, bytes and effects.
 
+use crate::ext::matches::testing::{expressions, show};
 use crate::ext::options::{bit, give};
-use crate::ext::{Effect, ParseCx, PrintCx, Target, UsageError};
+use crate::ext::{Effect, NativeCx, ParseCx, PrintCx, Target, UsageError};
 use crate::packet::Packet;
 use crate::packet::env::{Env, Place, State, UnknownHost};
 use crate::types::{Family, Hook, NoNames, Out};
@@ -70,6 +71,28 @@ pub fn prints(family: Family, target: &Target, save: &str, list: &str) {
     out.clear();
     target.list(&mut out, &cx);
     assert_eq!(String::from_utf8_lossy(out.as_bytes()), list, "{save}");
+}
+
+/// What these words are in native expressions (as [`show`] has them), and in the words of nft(8); `None` where there is neither.
+pub fn ways(
+    family: Family,
+    protocol: Option<(u8, bool)>,
+    words: &str,
+    native: Option<&str>,
+    translation: Option<&str>,
+) {
+    let target = parse(family, protocol, words).unwrap();
+    let mut said = false;
+    let cx = NativeCx { family, protocol };
+    let text = expressions(|x| said = target.native(&cx, x), |e| e.map(show).collect::<Vec<_>>().join("; "));
+    assert!(said || text.is_empty(), "{words}: refused, but wrote {text}");
+    assert_eq!(said.then_some(text.as_str()), native, "{words}");
+    let mut out = Out::new();
+    let cx = PrintCx { family, numeric: true, names: &NoNames, protocol: protocol.map(|(p, _)| p) };
+    let said = target.translate(&cx, &mut out);
+    let text = String::from_utf8_lossy(out.as_bytes()).into_owned();
+    assert!(said || text.is_empty(), "{words}: refused, but printed {text}");
+    assert_eq!(said.then_some(text.as_str()), translation, "{words}");
 }
 
 /// What the items folded from the target's own native expressions are raised to.
