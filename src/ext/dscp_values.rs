@@ -5,8 +5,9 @@
 
 use super::options::{UsageError, leading_number, number, usage_bytes};
 use crate::types::Family;
+use crate::wire::ExprWriter;
 use crate::wire::consts::{NFT_PAYLOAD_CSUM_INET, NFT_PAYLOAD_NETWORK_HEADER};
-use crate::wire::{Checksum, ExprWriter};
+use crate::wire::native::Checksum;
 
 /// The DiffServ classes: name and codepoint, 0 to 63.
 pub const DSCP_CLASSES: &[(&str, u8)] = &[

@@ -217,8 +217,15 @@ extensions! {
 extensions! {
     /// A target that is not a verdict and not a chain.
     Target: TargetExt, apply(&mut Packet) -> Effect,
+    Audit(targets::audit::Audit),
+    Checksum(targets::checksum::Checksum),
+    Classify(targets::classify::Classify),
+    ConnSecMark(targets::connsecmark::ConnSecMark),
     Ct(targets::ct::Ct),
     Dnat(targets::dnat::Dnat),
+    Dscp(targets::dscp::Dscp),
+    Ecn(targets::ecn::Ecn),
+    Hl(targets::hl::Hl),
     Log(targets::log::Log),
     Mark(targets::mark::Mark),
     Masquerade(targets::masquerade::Masquerade),
@@ -227,9 +234,12 @@ extensions! {
     Queue(targets::queue::Queue),
     Redirect(targets::redirect::Redirect),
     Reject(targets::reject::Reject),
+    SecMark(targets::secmark::SecMark),
     Snat(targets::snat::Snat),
     TcpMss(targets::tcpmss::TcpMss),
+    Tos(targets::tos::Tos),
     Trace(targets::trace::Trace),
+    Ttl(targets::ttl::Ttl),
 }
 
 #[cfg(test)]

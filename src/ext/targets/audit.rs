@@ -33,9 +33,10 @@ const LEVEL: u32 = 8;
 
 const TYPE: u8 = 0;
 
-const OPTIONS: &[Opt] = &[Opt::value("type", TYPE, Kind::Raw, "type", "what was done with the packet: accept, drop, reject")
-    .mandatory()
-    .examples(&["accept", "drop", "reject", "Drop", "REJECT"])];
+const OPTIONS: &[Opt] =
+    &[Opt::value("type", TYPE, Kind::Raw, "type", "what was done with the packet: accept, drop, reject")
+        .mandatory()
+        .examples(&["accept", "drop", "reject", "Drop", "REJECT"])];
 
 impl Extension for Audit {
     const SPEC: Spec = Spec { options: OPTIONS, ..Spec::new("AUDIT", 0, "writes an audit record about the packet") };
@@ -98,6 +99,9 @@ mod tests {
     use crate::ext::targets::testing::{error, row, ways};
     use crate::types::Family::{V4, V6};
 
+    const NATIVE: &str =
+        "Log { group: None, prefix: None, snaplen: None, qthreshold: None, level: Some(8), flags: None }";
+
     #[test]
     fn what_stock_writes_and_prints() {
         for family in [V4, V6] {
@@ -105,7 +109,7 @@ mod tests {
                 let (save, list) = (format!("--type {name}"), format!(" AUDIT {name}"));
                 row(family, None, &format!("AUDIT --type {word}"), &save, &list, &format!("{byte}00000000000000"));
             }
-            ways(family, None, "AUDIT --type drop", Some("log 5=00000008"), Some("log level audit"));
+            ways(family, None, "AUDIT --type drop", Some(NATIVE), Some("log level audit"));
         }
         error(V4, None, "AUDIT --type foo", "Bad action type value \"foo\"");
         error(V4, None, "AUDIT", "AUDIT: option \"--type\" must be specified\n");

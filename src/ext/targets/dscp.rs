@@ -108,9 +108,12 @@ mod tests {
 
     #[test]
     fn what_stock_writes_and_prints() {
-        for (words, hex) in
-            [("--set-dscp 0", "00"), ("--set-dscp 077", "3f"), ("--set-dscp-class ef", "2e"), ("--set-dscp-class AF43", "26")]
-        {
+        for (words, hex) in [
+            ("--set-dscp 0", "00"),
+            ("--set-dscp 077", "3f"),
+            ("--set-dscp-class ef", "2e"),
+            ("--set-dscp-class AF43", "26"),
+        ] {
             for family in [V4, V6] {
                 let (save, list) = (format!("--set-dscp 0x{hex}"), format!(" DSCP set 0x{hex}"));
                 row(family, None, &format!("DSCP {words}"), &save, &list, &format!("{hex}00000000000000"));

@@ -34,12 +34,9 @@ const MODE_SEL: u8 = 1;
 
 const SELCTX: u8 = 0;
 
-const OPTIONS: &[Opt] =
-    &[Opt::value("selctx", SELCTX, Kind::Raw, "context", "the security context").mandatory().examples(&[
-        "system_u:object_r:ssh_server_packet_t:s0",
-        "system_u:object_r:http_packet_t:s0",
-        "a",
-    ])];
+const OPTIONS: &[Opt] = &[Opt::value("selctx", SELCTX, Kind::Raw, "context", "the security context")
+    .mandatory()
+    .examples(&["system_u:object_r:ssh_server_packet_t:s0", "system_u:object_r:http_packet_t:s0", "a"])];
 
 impl Extension for SecMark {
     const SPEC: Spec = Spec {

@@ -41,26 +41,32 @@ const BITS: Kind = Kind::Number { min: 0, max: 255 };
 const BITS_EXAMPLES: &[&str] = &["0", "1", "0x10", "0xfc", "255"];
 
 const OPTIONS: &[Opt] = &[
-    Opt::value("set-tos", SET, Kind::Raw, "value[/mask]", "clear the mask's bits and XOR the value; or a name, see below")
-        .excluding(ANY)
-        .examples(&[
-            "0",
-            "0x10",
-            "255",
-            "0x10/0x3f",
-            "0/0x3f",
-            "0x02/0x3f",
-            "5/0x3f",
-            "0xff/0",
-            "0x10/0x0f",
-            "0/0",
-            "0x48/0xfc",
-            "Minimize-Delay",
-            "maximize-throughput",
-            "Maximize-Reliability",
-            "Minimize-Cost",
-            "NORMAL-SERVICE",
-        ]),
+    Opt::value(
+        "set-tos",
+        SET,
+        Kind::Raw,
+        "value[/mask]",
+        "clear the mask's bits and XOR the value; or a name, see below",
+    )
+    .excluding(ANY)
+    .examples(&[
+        "0",
+        "0x10",
+        "255",
+        "0x10/0x3f",
+        "0/0x3f",
+        "0x02/0x3f",
+        "5/0x3f",
+        "0xff/0",
+        "0x10/0x0f",
+        "0/0",
+        "0x48/0xfc",
+        "Minimize-Delay",
+        "maximize-throughput",
+        "Maximize-Reliability",
+        "Minimize-Cost",
+        "NORMAL-SERVICE",
+    ]),
     Opt::value("and-tos", AND, BITS, "bits", "AND the byte with bits").excluding(ANY).examples(BITS_EXAMPLES),
     Opt::value("or-tos", OR, BITS, "bits", "OR the byte with bits").excluding(ANY).examples(BITS_EXAMPLES),
     Opt::value("xor-tos", XOR, BITS, "bits", "XOR the byte with bits").excluding(ANY).examples(BITS_EXAMPLES),
@@ -101,13 +107,14 @@ impl Extension for Tos {
         let (value, mask) = (self.value, self.mask);
         match (value, mask) {
             _ if cx.numeric => write!(out, " TOS set 0x{value:02x}/0x{mask:02x}"),
-            (0, mask) if tos_name(0, mask).is_none() => write!(out, " TOS and 0x{:02x}", !mask),
+            (value, mask) if tos_name(value, mask).is_some() => {
+                out.str("  TOS set");
+                out.str(tos_name(value, mask).unwrap_or_default());
+            }
+            (0, mask) => write!(out, " TOS and 0x{:02x}", !mask),
             (value, mask) if value == mask => write!(out, " TOS or 0x{value:02x}"),
             (value, 0) => write!(out, " TOS xor 0x{value:02x}"),
-            (value, mask) => match tos_name(value, mask) {
-                Some(name) => write!(out, "  TOS set{name}"),
-                None => write!(out, " TOS set 0x{value:02x}/0x{mask:02x}"),
-            },
+            (value, mask) => write!(out, " TOS set 0x{value:02x}/0x{mask:02x}"),
         }
     }
 
