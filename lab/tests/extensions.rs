@@ -53,3 +53,23 @@ fn wrong_uses_of_every_extension_fail_as_with_stock() {
 fn help_names_every_option_that_stocks_help_names() {
     each("help_names_every_option_that_stocks_help_names", "rules", |worker, subject| worker.extension_help(subject));
 }
+
+/// `docs/extensions.md` has a row for everything that stock has a library for.
+#[test]
+fn the_table_in_the_docs_has_every_extension_of_stock() {
+    let table = include_str!("../../docs/extensions.md");
+    let mut found = 0;
+    for directory in ["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/aarch64-linux-gnu/xtables", "/usr/lib/xtables"] {
+        for entry in std::fs::read_dir(directory).into_iter().flatten() {
+            let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+            let name =
+                ["libxt_", "libipt_", "libip6t_"].iter().find_map(|kind| file.strip_prefix(kind)?.strip_suffix(".so"));
+            // one is for verdicts, the other for several targets at once
+            let Some(name) = name.filter(|name| !["standard", "NAT"].contains(name)) else { continue };
+            found += 1;
+            let flag = if name.starts_with(|c: char| c.is_ascii_uppercase()) { "-j" } else { "-m" };
+            assert!(table.contains(&format!("`{flag} {name}`")), "no row for {flag} {name}");
+        }
+    }
+    assert!(found > 80, "only {found} libraries of stock found");
+}
