@@ -10,6 +10,7 @@ pub mod dscp_values;
 pub mod limits;
 mod list;
 pub mod matches;
+pub mod nft;
 pub mod options;
 pub mod resolve;
 pub mod targets;

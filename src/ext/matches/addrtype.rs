@@ -17,7 +17,7 @@
 
 use crate::ext::limits::{self, INCOMING, OUTGOING};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::{AddrType as HostType, Env};
 use crate::types::{Family, Out, Tri};
@@ -149,6 +149,32 @@ impl Extension for AddrType {
             Limit::In => " limit-in",
             Limit::Out => " limit-out",
         });
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        // One `fib` expression says one side; stock prints the source only.
+        let (side, (types, not)) = match (self.src, self.dst) {
+            (Some(src), None) => ("saddr", src),
+            (None, Some(dst)) => ("daddr", dst),
+            _ => return false,
+        };
+        out.str("fib ");
+        out.str(side);
+        out.str(match self.limit {
+            Limit::None => " type ",
+            Limit::In => " . iif type ",
+            Limit::Out => " . oif type ",
+        });
+        nft::unless(not, out);
+        let names = TYPES.iter().enumerate().filter(|(i, _)| types & (1 << i) != 0).map(|(_, name)| name.to_lowercase());
+        let names = names.collect::<Vec<_>>().join(", ");
+        if types.is_power_of_two() {
+            out.str(&names);
+        } else {
+            write!(out, "{{ {names} }}");
+        }
+        // nft(8) has no words for THROW, NAT and XRESOLVE.
+        types >> 9 == 0
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

@@ -21,7 +21,7 @@
 //! iptables-extensions(8) "conntrack"; `linux/netfilter/xt_conntrack.h`, `nf_conntrack_common.h`; fact sheet 3.2, 3.4, 8.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, resolve};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec, resolve};
 use crate::packet::env::Env;
 use crate::packet::{Conntrack as PacketCt, CtDirection, CtEntry, CtState, Packet, ct_status};
 use crate::types::{Family, Network, Out, Tri};
@@ -91,6 +91,8 @@ pub(super) const SIZE: usize = 164;
 pub(super) const STATES: &[(&str, u16)] =
     &[("INVALID", 0x01), ("NEW", 0x08), ("RELATED", 0x04), ("ESTABLISHED", 0x02), ("UNTRACKED", 0x100)];
 const NAT_STATES: &[(&str, u16)] = &[("SNAT", SNAT), ("DNAT", DNAT)];
+const INVALID: u16 = 0x01;
+const UNTRACKED: u16 = 0x100;
 const SNAT: u16 = 0x40;
 const DNAT: u16 = 0x80;
 
@@ -223,6 +225,10 @@ impl Extension for Conntrack {
         self.0.print(out, cx, "");
     }
 
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+        self.0.translate(cx, out)
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         let info = &*self.0;
         for addr in &info.addrs {
@@ -290,6 +296,78 @@ impl Info {
             && self.states & !all(&[STATES, NAT_STATES]) == 0
             && (self.has(STATUS) || self.statuses == 0)
             && self.statuses & !all(&[STATUSES]) == 0
+    }
+
+    /// Prints the conditions in the words of nft(8); false if it has none for one of them.
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+        let begin = out.len();
+        let reply = self.inverted(DIRECTION);
+        let side = |reply: bool| if reply { "reply" } else { "original" };
+        if self.has(DIRECTION) {
+            write!(out, "ct direction {}", side(reply));
+        }
+        if self.has(PROTO) {
+            nft::separate(out, begin);
+            write!(out, "ct {} protocol ", side(reply));
+            nft::unless(self.inverted(PROTO), out);
+            out.dec(u64::from(self.protocol));
+        }
+        let not = |id: u8| if self.inverted(id) { "! " } else { "" };
+        if self.has(STATE) {
+            nft::separate(out, begin);
+            match self.states {
+                SNAT => out.str("ct status snat"),
+                DNAT => out.str("ct status dnat"),
+                states => {
+                    write!(out, "ct state {}", not(STATE));
+                    translate_bits(out, states, STATES);
+                }
+            }
+        }
+        if self.has(STATUS) {
+            nft::separate(out, begin);
+            write!(out, "ct status {}", not(STATUS));
+            translate_bits(out, self.statuses, STATUSES);
+        }
+        let mut sayable = true;
+        for ((id, name), addr) in ADDRS.iter().zip(&self.addrs) {
+            if self.has(*id) {
+                nft::separate(out, begin);
+                let field = if name.ends_with("src") { "saddr" } else { "daddr" };
+                write!(out, "ct {} {field} ", side(name.contains("repl")));
+                nft::unless(self.inverted(*id), out);
+                sayable &= addr.translate(out);
+            }
+        }
+        for ((id, name), (low, high)) in PORTS.iter().zip(&self.ports) {
+            if self.has(*id) {
+                nft::separate(out, begin);
+                let field = if name.contains("src") { "proto-src" } else { "proto-dst" };
+                write!(out, "ct {} {field} ", side(name.contains("repl")));
+                nft::unless(self.inverted(*id), out);
+                sayable &= nft::range(*low, *high, out) && self.has_port_protocol(cx);
+            }
+        }
+        sayable && self.is_translatable()
+    }
+
+    /// Whether nft(8) knows of what protocol the ports are.
+    fn has_port_protocol(&self, cx: &PrintCx<'_>) -> bool {
+        /// Those whose headers it knows: icmp, igmp, tcp, udp, dccp, esp, ah, icmpv6, ipcomp, sctp, udplite.
+        const KNOWN: [u8; 11] = [1, 2, 6, 17, 33, 50, 51, 58, 108, 132, 136];
+        let own = (self.has(PROTO) && !self.inverted(PROTO)).then_some(self.protocol);
+        own.or(cx.protocol).is_some_and(|protocol| KNOWN.contains(&protocol))
+    }
+
+    /// Whether the words of nft(8) mean what the match means.
+    fn is_translatable(&self) -> bool {
+        let nat = self.states & (SNAT | DNAT);
+        let nat_alone = nat == 0 || (self.states == nat && nat.is_power_of_two() && !self.inverted(STATE));
+        // A packet without a connection is in one of these states, and stands all other tests of the match.
+        let nothing = (self.states & (INVALID | UNTRACKED) != 0) != self.inverted(STATE);
+        let alone = !(self.has(STATE) && nothing) || self.flags == 1 << STATE;
+        // The seconds that are left are compared to the millisecond there.
+        nat_alone && alone && !self.has(EXPIRES) && (!self.has(STATUS) || self.statuses != 0)
     }
 
     fn print(&self, out: &mut Out, cx: &PrintCx<'_>, dashes: &str) {
@@ -429,6 +507,16 @@ impl Addr {
         }
     }
 
+    /// `address[/length]` as it is written; false for a mask that is no prefix, which stock leaves out.
+    fn translate(&self, out: &mut Out) -> bool {
+        out.addr(self.addr);
+        let len = Network::new(self.addr, self.mask()).and_then(|n| n.prefix_len());
+        if let Some(len) = len.filter(|len| *len != Family::of(self.addr).addr_bits()) {
+            write!(out, "/{len}");
+        }
+        len.is_some()
+    }
+
     fn blob(&self, b: &mut BlobWriter<'_>) {
         let put = |b: &mut BlobWriter<'_>, addr| match addr {
             IpAddr::V4(a) => b.fixed(&a.octets(), 16),
@@ -469,6 +557,15 @@ pub(super) fn bits<'t>(text: &'t [u8], names: &[&[(&str, u16)]]) -> Result<u16, 
             Some(after_comma) => rest = after_comma,
             None => return Ok(bits),
         }
+    }
+}
+
+/// Prints the names of the bits in the words of nft(8): in small letters, with commas.
+pub(super) fn translate_bits(out: &mut Out, bits: u16, names: &[(&str, u16)]) {
+    let names = names.iter().filter(|(_, bit)| bits & bit != 0);
+    for (i, (name, _)) in names.enumerate() {
+        out.str(if i > 0 { "," } else { "" });
+        out.str(&name.to_lowercase().replace('_', "-"));
     }
 }
 

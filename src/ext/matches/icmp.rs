@@ -64,6 +64,17 @@ impl Extension for Icmp {
         self.0.list("icmp", out, cx);
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        match self.0 {
+            IcmpType { kind: u8::MAX, invert: false, .. } => {
+                out.str("ip protocol icmp");
+                true
+            }
+            IcmpType { kind: u8::MAX, invert: true, .. } => false,
+            icmp => icmp.translate("icmp", Family::V4, out),
+        }
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         self.0.blob(b);
     }

@@ -66,6 +66,10 @@ impl Extension for Icmp6 {
         self.0.list("ipv6-icmp", out, cx);
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        self.0.translate("icmpv6", Family::V6, out)
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         self.0.blob(b);
     }

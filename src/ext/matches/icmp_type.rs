@@ -3,8 +3,8 @@
 //! Sources: RFC 792, 950, 1122 §3.2.2, 1256, 1812 §5.2.7 (IPv4); RFC 4443, 4861 §4, 4291 §2.5.6 (IPv6); the names are those that iptables(8)
 //! and ip6tables(8) list with `-p icmp -h` and `-p icmpv6 -h`.
 
-use crate::ext::PrintCx;
 use crate::ext::options::{UsageError, leading_number, usage_bytes};
+use crate::ext::{PrintCx, nft};
 use crate::types::{Family, Out};
 use crate::usage;
 use crate::wire::BlobWriter;
@@ -199,6 +199,19 @@ impl IcmpType {
         }
     }
 
+    /// Prints `PROTOCOL type echo-request`; false for a type without a name in nft(8), and for codes.
+    pub fn translate(self, protocol: &str, family: Family, out: &mut Out) -> bool {
+        let names = match family {
+            Family::V4 => NFT_V4_NAMES,
+            Family::V6 => NFT_V6_NAMES,
+        };
+        let Some((_, name)) = names.iter().find(|(kind, _)| *kind == self.kind) else { return false };
+        write!(out, "{protocol} type ");
+        nft::unless(self.invert, out);
+        out.str(name);
+        (self.min, self.max) == (0, u8::MAX)
+    }
+
     /// Writes `struct ipt_icmp` or `struct ip6t_icmp`: type, codes, 1 for inverted.
     pub fn blob(self, b: &mut BlobWriter<'_>) {
         b.bytes(&[self.kind, self.min, self.max, u8::from(self.invert)]);
@@ -245,6 +258,38 @@ impl IcmpType {
         }
     }
 }
+
+/// The types of IPv4 that nft(8) has names for.
+const NFT_V4_NAMES: &[(u8, &str)] = &[
+    (0, "echo-reply"),
+    (3, "destination-unreachable"),
+    (4, "source-quench"),
+    (5, "redirect"),
+    (8, "echo-request"),
+    (9, "router-advertisement"),
+    (10, "router-solicitation"),
+    (11, "time-exceeded"),
+    (12, "parameter-problem"),
+    (13, "timestamp-request"),
+    (14, "timestamp-reply"),
+    (17, "address-mask-request"),
+    (18, "address-mask-reply"),
+];
+
+/// Those of IPv6; the names that stock does not print are left out.
+const NFT_V6_NAMES: &[(u8, &str)] = &[
+    (1, "destination-unreachable"),
+    (2, "packet-too-big"),
+    (3, "time-exceeded"),
+    (4, "parameter-problem"),
+    (128, "echo-request"),
+    (129, "echo-reply"),
+    (133, "nd-router-solicit"),
+    (134, "nd-router-advert"),
+    (135, "nd-neighbor-solicit"),
+    (136, "nd-neighbor-advert"),
+    (137, "nd-redirect"),
+];
 
 /// A numeric type for the tables of examples: every number is one.
 pub const EXAMPLES: &[&str] = &["8", "3/1", "0x3/0", "0", "254", "echo-request", "time-exceeded", "ping"];

@@ -15,7 +15,7 @@
 //! iptables-extensions(8) "iprange"; `linux/netfilter/xt_iprange.h`; fact sheet 3.4.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, numeric_host, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
@@ -111,6 +111,24 @@ impl Extension for IpRange {
             out.str(if range.invert { "! " } else { "" });
             range.print(out);
         }
+    }
+
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+        let begin = out.len();
+        let mut sayable = true;
+        for (name, range) in [("saddr ", self.src), ("daddr ", self.dst)] {
+            let Some(Range { first, last, invert }) = range else { continue };
+            nft::separate(out, begin);
+            out.str(nft::nft_family(cx.family));
+            out.byte(b' ');
+            out.str(name);
+            nft::unless(invert, out);
+            out.addr(first);
+            out.byte(b'-');
+            out.addr(last);
+            sayable &= first <= last;
+        }
+        sayable
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

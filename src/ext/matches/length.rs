@@ -14,7 +14,7 @@
 //! iptables-extensions(8) "length"; `linux/netfilter/xt_length.h`.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
@@ -57,6 +57,12 @@ impl Extension for Length {
     fn list(&self, out: &mut Out, _: &PrintCx<'_>) {
         out.str(if self.invert { " length !" } else { " length " });
         self.range(out);
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("meta length ");
+        nft::unless(self.invert, out);
+        nft::range(self.min, self.max, out)
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

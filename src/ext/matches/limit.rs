@@ -99,6 +99,15 @@ impl Extension for Limit {
         out.dec(u64::from(self.burst()));
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        let unit = UNITS.get(self.rate.unit).map_or("", |(_, _, name)| name);
+        write!(out, "limit rate {}/{unit}", self.rate.n);
+        if self.burst != 0 {
+            write!(out, " burst {} packets", self.burst);
+        }
+        true
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         b.u32(self.rate.period());
         b.u32(self.burst);

@@ -15,7 +15,7 @@
 
 use crate::ext::limits::{INCOMING, Limit};
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
@@ -62,6 +62,13 @@ impl Extension for Mac {
     fn list(&self, out: &mut Out, _: &PrintCx<'_>) {
         out.str(if self.invert { " MAC ! " } else { " MAC " });
         self.addr(out);
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("ether saddr ");
+        nft::unless(self.invert, out);
+        self.addr(out);
+        true
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

@@ -63,6 +63,17 @@ impl Extension for Mark {
         self.value(out);
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        let Self { value, mask, invert } = *self;
+        match (mask, invert) {
+            (u32::MAX, false) => write!(out, "mark {value:#x}"),
+            (u32::MAX, true) => write!(out, "mark != {value:#x}"),
+            (_, false) => write!(out, "mark and {mask:#x} == {value:#x}"),
+            (_, true) => write!(out, "mark and {mask:#x} != {value:#x}"),
+        }
+        true
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         b.u32(self.value);
         b.u32(self.mask);

@@ -18,7 +18,7 @@
 use super::ports::print_port;
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, port};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
@@ -124,6 +124,24 @@ impl Extension for Multiport {
         self.list_of_ports(out, cx);
     }
 
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+        let Some(protocol) = cx.protocol.and_then(nft_name) else { return false };
+        let side = match self.side {
+            Side::Source => "sport",
+            Side::Destination => "dport",
+            Side::Either => return self.translate_either(protocol, out),
+        };
+        write!(out, "{protocol} {side} ");
+        nft::unless(self.invert, out);
+        out.str(if self.ports.len() > 1 { "{ " } else { "" });
+        for (i, (first, last)) in self.ports.iter().enumerate() {
+            out.str(if i > 0 { ", " } else { "" });
+            nft::range(*first, last.unwrap_or(*first), out);
+        }
+        out.str(if self.ports.len() > 1 { " }" } else { "" });
+        true
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         let numbers = self.ports.iter().flat_map(|(first, last)| std::iter::once(*first).chain(*last));
         let begins = self.ports.iter().flat_map(|(_, last)| match last {
@@ -216,6 +234,17 @@ impl Multiport {
         }
     }
 
+    /// `--ports` as a set of pairs of ports. Stock leaves out the `!`, and of a range what is between its ends; a port at either end of all
+    /// ports makes pairs that overlap, which the kernel refuses.
+    fn translate_either(&self, protocol: &str, out: &mut Out) -> bool {
+        write!(out, "{protocol} sport . {protocol} dport {{ ");
+        for (i, (port, _)) in self.ports.iter().enumerate() {
+            write!(out, "{}0-65535 . {port}, {port} . 0-65535", if i > 0 { ", " } else { "" });
+        }
+        out.str(" }");
+        !self.invert && self.ports.iter().all(|(port, last)| last.is_none() && !matches!(*port, 0 | u16::MAX))
+    }
+
     fn has(&self, port: u16) -> bool {
         self.ports.iter().any(|(first, last)| (*first..=last.unwrap_or(*first)).contains(&port))
     }
@@ -237,6 +266,18 @@ impl MatchExt for Multiport {
         };
         Tri::from(found).xor(self.invert)
     }
+}
+
+/// What nft(8) calls the header of a protocol with ports.
+fn nft_name(protocol: u8) -> Option<&'static str> {
+    Some(match protocol {
+        6 => "tcp",
+        17 => "udp",
+        33 => "dccp",
+        132 => "sctp",
+        136 => "udplite",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@
 
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, leading_number, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Names, Out, Tri};
@@ -126,6 +126,18 @@ impl Extension for Owner {
         if self.begin(out, SUPPL_GROUPS) {
             out.str("incl. suppl. groups");
         }
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        let (name, (low, high)) = match self.flags {
+            f if f == flag(UID) => ("skuid ", self.uid),
+            f if f == flag(GID) => ("skgid ", self.gid),
+            _ => return false,
+        };
+        out.str(name);
+        nft::unless(self.invert != 0, out);
+        // `!` matches packets without a socket too, which `!=` does not.
+        nft::range(low, high, out) && self.invert == 0
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

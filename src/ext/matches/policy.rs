@@ -193,6 +193,15 @@ impl Extension for Policy {
         self.print(" ", true, out, cx);
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str(match self.flags {
+            MATCH_IN => "meta secpath exists",
+            f if f == MATCH_IN | MATCH_NONE => "meta secpath missing",
+            _ => return false,
+        });
+        self.elements.iter().all(|element| *element == Element::default())
+    }
+
     fn blob(&self, family: Family, b: &mut BlobWriter<'_>) {
         for i in 0..ELEMENTS_MAX {
             match self.elements.get(i) {

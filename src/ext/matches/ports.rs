@@ -2,7 +2,7 @@
 //!
 //! Sources: iptables-extensions(8) "tcp", "udp"; fact sheet 2.3, 2.8; `linux/netfilter/xt_tcpudp.h`.
 
-use crate::ext::PrintCx;
+use crate::ext::{PrintCx, nft};
 use crate::types::Out;
 use crate::wire::ExprWriter;
 use crate::wire::cond::{Cond, Field, Test};
@@ -89,6 +89,18 @@ impl Ports {
             out.byte(b':');
             print_port(self.max, Some(protocol), out, cx);
         }
+    }
+
+    /// Prints `NAME 22`, `NAME != 22-80` in the words of nft(8), with a blank in front if anything stands behind `begin`, or nothing for every
+    /// port; false if no port is meant, of which stock prints nothing.
+    pub fn translate(self, name: &str, begin: usize, out: &mut Out) -> bool {
+        if self.min == 0 && self.max == u16::MAX {
+            return !self.invert;
+        }
+        nft::separate(out, begin);
+        out.str(name);
+        nft::unless(self.invert, out);
+        nft::range(self.min, self.max, out)
     }
 
     /// Whether the port at an offset in bytes of the transport header is there and meant; every port is, even if it is not there.

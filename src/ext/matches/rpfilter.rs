@@ -64,6 +64,22 @@ impl Extension for RpFilter {
         self.words(" ", out);
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        let has = |word: &str| WORDS.iter().position(|w| *w == word).is_some_and(|bit| self.flags & (1 << bit) != 0);
+        if has("accept-local") {
+            // Only the inverted test can be said: it is the joint failure of both.
+            if !has("invert") {
+                return false;
+            }
+            out.str("fib saddr type != local ");
+        }
+        out.str("fib saddr");
+        out.str(if has("validmark") { " . mark" } else { "" });
+        out.str(if has("loose") { "" } else { " . iif" });
+        out.str(if has("invert") { " oif 0" } else { " oif != 0" });
+        true
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         b.u8(self.flags);
     }

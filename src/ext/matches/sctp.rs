@@ -17,7 +17,7 @@
 use crate::ext::limits::Limit;
 use crate::ext::matches::ports::{Ports, print_port};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, port_range, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
@@ -71,7 +71,10 @@ const CHUNK_NAMES: &[(&str, u8, &str)] = &[
     ("ECN_ECNE", 12, ""),
     ("ECN_CWR", 13, ""),
     ("SHUTDOWN_COMPLETE", 14, "-------T"),
+    ("I_DATA", 64, ""),
     ("ASCONF_ACK", 128, ""),
+    ("RE_CONFIG", 130, ""),
+    ("PAD", 132, ""),
     ("FORWARD_TSN", 192, ""),
     ("ASCONF", 193, ""),
     ("I_FORWARD_TSN", 194, ""),
@@ -94,6 +97,7 @@ const OPTIONS: &[Opt] = &[
             "any ALL",
             "any NONE",
             "all ASCONF,ASCONF_ACK,FORWARD_TSN",
+            "all I_DATA,RE_CONFIG,PAD",
         ],
     ),
 ];
@@ -160,6 +164,18 @@ impl Extension for Sctp {
             out.str(if chunks.invert { " ! " } else { " " });
             chunks.print(cx.numeric, out);
         }
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        let begin = out.len();
+        for (name, ports) in [("sport", self.src), ("dport", self.dst)] {
+            let Some(Ports { min, max, invert }) = ports else { continue };
+            nft::separate(out, begin);
+            write!(out, "sctp {name} ");
+            nft::unless(invert, out);
+            nft::range(min, max, out);
+        }
+        self.chunks.as_ref().is_none_or(|chunks| chunks.translate(begin, out))
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
@@ -272,6 +288,45 @@ impl Chunks {
         flags_fit && (0..=u8::MAX).all(|n| !self.has(n) || named(n).is_some())
     }
 
+    /// Prints `all` in the words of nft(8), which has none for the other two.
+    fn translate(&self, begin: usize, out: &mut Out) -> bool {
+        /// What it calls the chunks that it knows, in stock's order.
+        const WORDS: &[(u8, &str)] = &[
+            (0, "data"),
+            (1, "init"),
+            (2, "init-ack"),
+            (3, "sack"),
+            (4, "heartbeat"),
+            (5, "heartbeat-ack"),
+            (6, "abort"),
+            (7, "shutdown"),
+            (8, "shutdown-ack"),
+            (9, "error"),
+            (10, "cookie-echo"),
+            (11, "cookie-ack"),
+            (12, "ecne"),
+            (13, "cwr"),
+            (14, "shutdown-complete"),
+            (193, "asconf"),
+            (128, "asconf-ack"),
+            (192, "forward-tsn"),
+        ];
+        let asked = (0..=u8::MAX).filter(|number| self.has(*number)).count();
+        let mut said = 0;
+        for (number, name) in WORDS.iter().filter(|(number, _)| self.has(*number)) {
+            nft::separate(out, begin);
+            write!(out, "sctp chunk {name} ");
+            match self.flags.iter().find(|[n, ..]| n == number) {
+                Some([_, set, mask]) => write!(out, "flags & {mask:#x} == {set:#x}"),
+                None => out.str(if self.invert { "missing" } else { "exists" }),
+            }
+            said += 1;
+        }
+        // Of several, `!` asks whether any is missing.
+        let inverted = self.invert && (asked > 1 || !self.flags.is_empty());
+        self.how == 2 && said == asked && asked != 0 && !inverted
+    }
+
     fn add(&mut self, item: &[u8]) -> Result<(), UsageError> {
         let mut parts = item.splitn(2, |b| *b == b':');
         let (name, letters) = (parts.next().unwrap_or_default(), parts.next());
@@ -285,7 +340,18 @@ impl Chunks {
         for letter in letters {
             let place = valid.bytes().position(|v| v == letter.to_ascii_uppercase());
             let Some(place) = place.filter(|_| *letter != b'-') else {
-                return Err(usage!("Invalid flags for chunk type {number}"));
+                // Stock counts the names of its own list.
+                let at = match number {
+                    64 => 15,
+                    130 => 16,
+                    132 => 17,
+                    193 => 18,
+                    128 => 19,
+                    192 => 20,
+                    194 => 21,
+                    number => *number,
+                };
+                return Err(usage!("Invalid flags for chunk type {at}"));
             };
             let flag = 0x80u8 >> place;
             let [_, set, mask] = &mut entry;

@@ -13,7 +13,7 @@
 //! # Sources
 //! iptables-extensions(8) "state"; `linux/netfilter/xt_conntrack.h`.
 
-use super::conntrack::{SIZE, STATE_ALIAS, STATES, bits, print_bits, state_bit};
+use super::conntrack::{SIZE, STATE_ALIAS, STATES, bits, print_bits, state_bit, translate_bits};
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
 use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
@@ -67,6 +67,12 @@ impl Extension for State {
     fn list(&self, out: &mut Out, _: &PrintCx<'_>) {
         out.str(if self.invert { " ! state " } else { " state " });
         print_bits(out, self.states, &[STATES]);
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str(if self.invert { "ct state ! " } else { "ct state " });
+        translate_bits(out, self.states, STATES);
+        true
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

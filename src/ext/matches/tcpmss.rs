@@ -16,7 +16,7 @@
 
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
 use crate::packet::env::Env;
 use crate::packet::{Packet, protocol, tcp};
 use crate::types::{Family, Out, Tri};
@@ -65,6 +65,13 @@ impl Extension for TcpMss {
     fn list(&self, out: &mut Out, _: &PrintCx<'_>) {
         out.str(if self.invert { " tcpmss match !" } else { " tcpmss match " });
         self.range(out);
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("tcp option maxseg size ");
+        nft::unless(self.invert, out);
+        // `!` matches packets without the option too, which `!=` does not.
+        nft::range(self.min, self.max, out) && !self.invert
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

@@ -94,6 +94,13 @@ impl Extension for Udp {
         self.dst.plain().list("dp", UDP, out, cx);
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        let begin = out.len();
+        // Of a range stock leaves out the `!`.
+        let sayable = [self.src, self.dst].iter().all(|p| !p.invert || p.min == p.max);
+        self.src.translate("udp sport ", begin, out) && self.dst.translate("udp dport ", begin, out) && sayable
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         for ports in [self.src, self.dst] {
             b.u16(ports.min);

@@ -132,6 +132,12 @@ impl Extension for Ct {
         self.print(out, "");
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        // The kernel does not look at anything beside `--notrack`.
+        out.str("notrack");
+        self.flags & FLAG_NOTRACK != 0
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         b.u16(self.flags);
         b.u16(self.zone);

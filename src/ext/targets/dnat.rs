@@ -87,6 +87,11 @@ impl Extension for Dnat {
         self.0.print_modes(out, "");
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("dnat");
+        self.0.translate(out)
+    }
+
     fn blob(&self, family: Family, b: &mut BlobWriter<'_>) {
         self.0.blob(Layout::WithBase, family, b);
     }

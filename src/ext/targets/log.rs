@@ -13,7 +13,7 @@
 //! iptables-extensions(8) "LOG"; `linux/netfilter/xt_LOG.h`; fact sheet 3.4; measured.
 
 use crate::ext::options::{Given, Kind, Opt, SYSLOG_LEVELS, UsageError};
-use crate::ext::{Effect, Extension, LogSink, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{nft, Effect, Extension, LogSink, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
@@ -106,6 +106,36 @@ impl Extension for Log {
             out.bytes(&self.prefix);
             out.byte(b'"');
         }
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        /// What nft(8) calls the flags, in the order of printing; those of TCP stand together.
+        const WORDS: [(u8, &str); 3] = [(IP_OPTIONS, "ip options"), (UID, "skuid"), (MACDECODE, "ether")];
+        let has = |id: u8| FLAGS.iter().any(|(known, bit, _)| *known == id && self.flags & bit != 0);
+        out.str("log");
+        let mut sayable = true;
+        if !self.prefix.is_empty() {
+            out.byte(b' ');
+            sayable = nft::prefix(&self.prefix, out);
+        }
+        if self.level != DEFAULT_LEVEL {
+            let level = SYSLOG_LEVELS.get(usize::from(self.level)).copied().unwrap_or_default();
+            write!(out, " level {level}");
+        }
+        if FLAGS.iter().all(|(id, ..)| has(*id)) {
+            out.str(" flags all");
+            return sayable;
+        }
+        out.str(match (has(TCP_SEQUENCE), has(TCP_OPTIONS)) {
+            (true, true) => " flags tcp sequence,options",
+            (true, false) => " flags tcp sequence",
+            (false, true) => " flags tcp options",
+            (false, false) => "",
+        });
+        for (_, word) in WORDS.iter().filter(|(id, _)| has(*id)) {
+            write!(out, " flags {word}");
+        }
+        sayable
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

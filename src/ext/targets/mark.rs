@@ -94,6 +94,19 @@ impl Extension for Mark {
         }
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        let Self { value, mask } = *self;
+        out.str("meta mark set ");
+        match (value, mask) {
+            (_, u32::MAX) => write!(out, "{value:#x}"),
+            (0, _) => write!(out, "mark and {:#x}", !mask),
+            (_, 0) => write!(out, "mark xor {value:#x}"),
+            _ if value == mask => write!(out, "mark or {value:#x}"),
+            _ => write!(out, "mark and {:#x} xor {value:#x}", !mask),
+        }
+        true
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         b.u32(self.value);
         b.u32(self.mask);

@@ -178,6 +178,27 @@ impl NatRange {
         }
     }
 
+    /// Prints ` to 192.0.2.1:80 random,persistent` in the words of nft(8), and says whether it reads them as the target means them.
+    pub fn translate(&self, out: &mut Out) -> bool {
+        if self.addrs.is_some() || self.ports.is_some() {
+            out.str(" to ");
+            self.print_to(out);
+        }
+        let names = [(flag::RANDOM, "random"), (flag::FULLY, "fully-random"), (flag::PERSISTENT, "persistent")];
+        let modes = names.iter().filter(|(bit, _)| self.modes & bit != 0);
+        for (i, (_, name)) in modes.enumerate() {
+            out.str(if i > 0 { "," } else { " " });
+            out.str(name);
+        }
+        let (first, last) = match self.addrs {
+            Some((first, last)) => (Some(first), Some(last)),
+            None => (None, None),
+        };
+        // nft 1.0.6 does not read a range of addresses in brackets.
+        let range_in_brackets = first != last && self.ports.is_some() && matches!(first, Some(IpAddr::V6(_)));
+        first <= last && self.base.is_none() && !range_in_brackets
+    }
+
     /// Prints the modes, each with a blank and `dashes` in front.
     pub fn print_modes(&self, out: &mut Out, dashes: &str) {
         let names = [(flag::RANDOM, "random"), (flag::FULLY, "random-fully"), (flag::PERSISTENT, "persistent")];

@@ -13,7 +13,7 @@
 //! iptables-extensions(8) "NFLOG"; `linux/netfilter/xt_NFLOG.h`; fact sheet 2.4; measured.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit};
-use crate::ext::{Action, Body, Effect, Extension, LogSink, ParseCx, PrintCx, Spec, Target, TargetExt};
+use crate::ext::{nft, Action, Body, Effect, Extension, LogSink, ParseCx, PrintCx, Spec, Target, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
@@ -87,6 +87,25 @@ impl Extension for Nflog {
 
     fn list(&self, out: &mut Out, _: &PrintCx<'_>) {
         self.print(out, "");
+    }
+
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        /// The longest prefix that stock prints; what it writes is longer.
+        const SHOWN: usize = 63;
+        out.str("log ");
+        let mut sayable = true;
+        if !self.prefix.is_empty() {
+            sayable = nft::prefix(&self.prefix, out) && self.prefix.len() <= SHOWN;
+            out.byte(b' ');
+        }
+        if let Some(size) = self.size {
+            write!(out, "snaplen {size} ");
+        }
+        if self.threshold != 0 {
+            write!(out, "queue-threshold {} ", self.threshold);
+        }
+        write!(out, "group {}", self.group);
+        sayable
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {

@@ -50,6 +50,11 @@ impl Extension for Notrack {
         out.str(" NOTRACK");
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("notrack");
+        true
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         b.u16(FLAG_NOTRACK | FLAG_ALIAS);
         b.zeros(LEN - 2);

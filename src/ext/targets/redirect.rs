@@ -70,6 +70,11 @@ impl Extension for Redirect {
         self.0.print_modes(out, "");
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("redirect");
+        self.0.translate(out)
+    }
+
     fn blob(&self, family: Family, b: &mut BlobWriter<'_>) {
         self.0.blob(Layout::Plain, family, b);
     }

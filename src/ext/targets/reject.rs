@@ -147,6 +147,24 @@ impl Extension for Reject {
         out.str(self.with.name);
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("reject");
+        match self.with.name {
+            "icmp-port-unreachable" | "icmp6-port-unreachable" => {}
+            "tcp-reset" => out.str(" with tcp reset"),
+            name => {
+                let (protocol, kind) = name.split_once('-').unwrap_or_default();
+                let kind = match kind {
+                    "proto-unreachable" => "prot-unreachable",
+                    "adm-prohibited" => "admin-prohibited",
+                    other => other,
+                };
+                write!(out, " with {} type {kind}", if protocol == "icmp6" { "icmpv6" } else { protocol });
+            }
+        }
+        true
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         b.u32(self.with.number);
     }

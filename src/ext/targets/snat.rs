@@ -90,6 +90,11 @@ impl Extension for Snat {
         self.0.print_modes(out, "");
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("snat");
+        self.0.translate(out)
+    }
+
     fn blob(&self, family: Family, b: &mut BlobWriter<'_>) {
         self.0.blob(Layout::Plain, family, b);
     }

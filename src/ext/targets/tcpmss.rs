@@ -96,6 +96,15 @@ impl Extension for TcpMss {
         }
     }
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("tcp option maxseg size set ");
+        match self.mss {
+            CLAMP => out.str("rt mtu"),
+            mss => write!(out, "{mss}"),
+        }
+        true
+    }
+
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         b.u16(self.mss);
     }

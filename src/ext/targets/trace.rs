@@ -39,6 +39,11 @@ impl Extension for Trace {
 
     fn list(&self, _: &mut Out, _: &PrintCx<'_>) {}
 
+    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+        out.str("nftrace set 1");
+        true
+    }
+
     fn blob(&self, _: Family, _: &mut BlobWriter<'_>) {}
 
     fn decode(info: &[u8], _: Family) -> Option<Self> {

@@ -1,0 +1,249 @@
+//! A rule in the words of nft(8), as `iptables-translate` of stock 1.8.9 prints it: the generic part, the order of the parts, and what the
+//! extensions' translations share.
+//!
+//! A rule is translated as a whole or not at all: what nft(8) would not read, or would read as another rule, has no translation
+//! (docs/behaviour.md lists where stock prints one all the same).
+//!
+//! Sources: iptables-translate(8), nft(8); measured against stock and nft 1.0.6.
+
+use super::base::print_protocol;
+use super::{Action, Base, Body, Match, PrintCx};
+use crate::types::{Family, IfacePattern, Network, Out};
+
+/// The longest comment of a rule in bytes (nft(8), RULES).
+const COMMENT_MAX: usize = 128;
+
+/// Words that nft(8) reads as its own wherever the name of a chain or table is expected, in alphabetical order. Measured: each was tried as one.
+const RESERVED: &str = "\
+    accept add ah all and arp auto-merge bridge cgroup chain comment comp constant continue counter cpu create ct day dccp define \
+    delete describe device devices dnat drop dst dup dynamic ecn element elements eq esp ether exists expires export exthdr fib \
+    flags flow flowtable flush frag fwd gc-interval ge get goto gt handle hbh hook hour ibriport ibrname icmp icmpv6 igmp iif \
+    iifgroup iifname iiftype import include index inet insert interval ip ip6 ipsec jhash jump le limit list log lshift lt map mark \
+    masquerade meta meter mh missing monitor ne netdev nftrace not notrack numgen obriport obrname offload oif oifgroup oifname \
+    oiftype or osf pkttype policy position priority queue quota random redefine redirect reject rename replace reset return rshift \
+    rt rt0 rt2 rtclassid rule ruleset sctp secmark set size skgid skuid snat socket srh symhash synproxy table tcp th time timeout \
+    tproxy type typeof udp udplite undefine update vlan vmap xor xt";
+
+impl Body {
+    /// Prints what stands behind `add rule FAMILY TABLE CHAIN`, with no blank before or behind; what is left behind of a rule that has no
+    /// translation (false) means nothing.
+    pub fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+        let begin = out.len();
+        let protocol = self.base.protocol.filter(|(_, not)| !not).map(|(p, _)| p);
+        let cx = &PrintCx { protocol, ..*cx };
+        if !self.base.translate(self.implies_protocol(cx), cx, out) {
+            return false;
+        }
+        let mut note = None;
+        for m in &self.matches {
+            match m {
+                Match::Comment(comment) => note = Some(comment.text()),
+                _ => {
+                    let before = out.len();
+                    separate(out, begin);
+                    let from = out.len();
+                    // A match that is always true would leave out what stands behind `-p`.
+                    if !m.translate(cx, out) || out.len() == from {
+                        out.truncate(before);
+                        return false;
+                    }
+                }
+            }
+        }
+        separate(out, begin);
+        out.str("counter");
+        self.action.translate(cx, out) && note.is_none_or(|text| comment(text, out))
+    }
+
+    /// Whether stock leaves `-p` to a match of the protocol's name: if it was inverted, nothing would be left of the `!`.
+    fn implies_protocol(&self, cx: &PrintCx<'_>) -> bool {
+        let Some((protocol, _)) = self.base.protocol else { return false };
+        let mut name = Out::new();
+        print_protocol(&mut name, protocol, cx);
+        self.matches.iter().any(|m| m.spec().name.as_bytes() == name.as_bytes())
+    }
+}
+
+impl Base {
+    /// Prints the generic part; `implied` if a match says the protocol.
+    fn translate(&self, implied: bool, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+        let begin = out.len();
+        for (key, iface) in [("iifname", &self.iif), ("oifname", &self.oif)] {
+            let Some((pattern, not)) = iface.filter(|(pattern, not)| *not || !pattern.is_any()) else { continue };
+            separate(out, begin);
+            if !interface(key, &pattern, not, out) {
+                return false;
+            }
+        }
+        if let Some(not) = self.fragment {
+            separate(out, begin);
+            out.str(if not { "ip frag-off & 0x1fff 0" } else { "ip frag-off & 0x1fff != 0" });
+        }
+        match self.protocol {
+            Some((_, not)) if implied => {
+                if not {
+                    return false;
+                }
+            }
+            Some((protocol, not)) => {
+                separate(out, begin);
+                let key = if cx.family == Family::V4 { "ip protocol " } else { "meta l4proto " };
+                out.str(key);
+                out.str(if not { "!= " } else { "" });
+                print_protocol(out, protocol, cx);
+            }
+            None => {}
+        }
+        for (key, address) in [("saddr", self.src), ("daddr", self.dst)] {
+            if let Some((net, not)) = address {
+                separate(out, begin);
+                out.str(nft_family(cx.family));
+                write!(out, " {key} ");
+                network(&net, not, out);
+            }
+        }
+        true
+    }
+}
+
+impl Action {
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+        let chain = |word: &str, name: &[u8], out: &mut Out| {
+            out.str(word);
+            out.bytes(name);
+            is_name(name)
+        };
+        match self {
+            Self::None => {}
+            Self::Accept => out.str(" accept"),
+            Self::Drop => out.str(" drop"),
+            Self::Return => out.str(" return"),
+            Self::Jump(name) => return chain(" jump ", name, out),
+            Self::Goto(name) => return chain(" goto ", name, out),
+            Self::Target(target) => {
+                out.byte(b' ');
+                return target.translate(cx, out);
+            }
+        }
+        true
+    }
+}
+
+/// The family as nft(8) calls it.
+pub fn nft_family(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    }
+}
+
+/// Whether nft(8) takes it for the name of a chain or a table.
+pub fn is_name(name: &[u8]) -> bool {
+    let letters = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/');
+    let begins = match name {
+        [b'.', next, ..] => letters(next),
+        [first, ..] => first.is_ascii_alphabetic() || *first == b'_',
+        [] => false,
+    };
+    begins && name.iter().all(letters) && !RESERVED.split(' ').any(|word| word.as_bytes() == name)
+}
+
+/// Prints a text in double quotes, and says whether nft(8) reads it back: there is no way to write a quote in it.
+pub fn text(text: &[u8], out: &mut Out) -> bool {
+    out.byte(b'"');
+    out.bytes(text);
+    out.byte(b'"');
+    !text.iter().any(|b| matches!(b, b'"' | b'\n' | 0))
+}
+
+/// The prefix of a log line: as [`text`], but `$` begins a variable in it.
+pub fn prefix(words: &[u8], out: &mut Out) -> bool {
+    out.str("prefix ");
+    text(words, out) && !words.contains(&b'$')
+}
+
+/// Prints `5`, or `5-9`, and says whether nft(8) takes it: a range must not be empty.
+pub fn range(low: impl Into<u64>, high: impl Into<u64>, out: &mut Out) -> bool {
+    let (low, high) = (low.into(), high.into());
+    out.dec(low);
+    if low != high {
+        out.byte(b'-');
+        out.dec(high);
+    }
+    low <= high
+}
+
+/// Prints a blank if anything stands behind `begin`.
+pub fn separate(out: &mut Out, begin: usize) {
+    if out.len() > begin {
+        out.byte(b' ');
+    }
+}
+
+/// Prints `!= ` where `!` stands.
+pub fn unless(not: bool, out: &mut Out) {
+    out.str(if not { "!= " } else { "" });
+}
+
+/// The address, `address/length`, or `& mask == address`, behind the name of a field.
+fn network(net: &Network, not: bool, out: &mut Out) {
+    match net.prefix_len() {
+        Some(len) => {
+            unless(not, out);
+            out.addr(net.addr());
+            if len != net.family().addr_bits() {
+                write!(out, "/{len}");
+            }
+        }
+        None => {
+            out.str("& ");
+            out.addr(net.mask());
+            out.str(if not { " != " } else { " == " });
+            out.addr(net.addr());
+        }
+    }
+}
+
+/// The name of an interface; nft(8) takes `*` at its end for any rest, unless a backslash stands before it.
+fn interface(key: &str, pattern: &IfacePattern, not: bool, out: &mut Out) -> bool {
+    /// With its backslash or star nft(8) takes a name of at most as many bytes.
+    const ROOM: usize = 15;
+    out.str(key);
+    out.byte(b' ');
+    if pattern.is_any() {
+        // A name that no interface has.
+        out.str("\"INVAL/D\"");
+        return true;
+    }
+    unless(not, out);
+    let name = pattern.name();
+    let starred = !pattern.is_wild() && name.ends_with(b"*");
+    out.byte(b'"');
+    out.bytes(name.get(..name.len() - usize::from(starred)).unwrap_or(name));
+    out.str(match (pattern.is_wild(), starred) {
+        (true, _) => "*\"",
+        (_, true) => "\\*\"",
+        _ => "\"",
+    });
+    !name.iter().any(|b| matches!(b, b'"' | b'\\' | b'\n' | 0)) && name.len() + usize::from(starred) <= ROOM
+}
+
+fn comment(words: &[u8], out: &mut Out) -> bool {
+    out.str(" comment ");
+    text(words, out) && words.len() <= COMMENT_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for name in ["f2b-sshd", "_x", ".a", "a/b", "DOCKER-USER", "INPUT", "a1"] {
+            assert!(is_name(name.as_bytes()), "{name}");
+        }
+        for name in ["", ".", "1a", "a:b", "log", "accept", "xt", "a b", "a;b", "a#b", "é"] {
+            assert!(!is_name(name.as_bytes()), "{name}");
+        }
+    }
+}
