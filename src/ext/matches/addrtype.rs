@@ -17,7 +17,7 @@
 
 use crate::ext::limits::{self, INCOMING, OUTGOING};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, usage_bytes};
-use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::{AddrType as HostType, Env};
 use crate::types::{Family, Out, Tri};
@@ -166,7 +166,8 @@ impl Extension for AddrType {
             Limit::Out => " . oif type ",
         });
         nft::unless(not, out);
-        let names = TYPES.iter().enumerate().filter(|(i, _)| types & (1 << i) != 0).map(|(_, name)| name.to_lowercase());
+        let names =
+            TYPES.iter().enumerate().filter(|(i, _)| types & (1 << i) != 0).map(|(_, name)| name.to_lowercase());
         let names = names.collect::<Vec<_>>().join(", ");
         if types.is_power_of_two() {
             out.str(&names);

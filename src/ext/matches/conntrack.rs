@@ -21,7 +21,7 @@
 //! iptables-extensions(8) "conntrack"; `linux/netfilter/xt_conntrack.h`, `nf_conntrack_common.h`; fact sheet 3.2, 3.4, 8.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
-use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec, resolve};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft, resolve};
 use crate::packet::env::Env;
 use crate::packet::{Conntrack as PacketCt, CtDirection, CtEntry, CtState, Packet, ct_status};
 use crate::types::{Family, Network, Out, Tri};

@@ -15,7 +15,7 @@
 //! iptables-extensions(8) "iprange"; `linux/netfilter/xt_iprange.h`; fact sheet 3.4.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, numeric_host, usage_bytes};
-use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};

@@ -14,7 +14,7 @@
 //! iptables-extensions(8) "length"; `linux/netfilter/xt_length.h`.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};

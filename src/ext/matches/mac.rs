@@ -15,7 +15,7 @@
 
 use crate::ext::limits::{INCOMING, Limit};
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};

@@ -18,7 +18,7 @@
 
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, leading_number, usage_bytes};
-use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Names, Out, Tri};

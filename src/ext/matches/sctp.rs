@@ -17,7 +17,7 @@
 use crate::ext::limits::Limit;
 use crate::ext::matches::ports::{Ports, print_port};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, port_range, usage_bytes};
-use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};

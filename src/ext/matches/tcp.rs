@@ -22,7 +22,7 @@ use super::ports::{self, Ports, Side};
 use crate::ext::limits::Limit;
 use crate::ext::list::Match;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, number, port_range, usage_bytes};
-use crate::ext::{nft, Body, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::packet::protocol::TCP;

@@ -16,7 +16,7 @@
 
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{nft, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
 use crate::packet::env::Env;
 use crate::packet::{Packet, protocol, tcp};
 use crate::types::{Family, Out, Tri};

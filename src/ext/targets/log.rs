@@ -13,7 +13,7 @@
 //! iptables-extensions(8) "LOG"; `linux/netfilter/xt_LOG.h`; fact sheet 3.4; measured.
 
 use crate::ext::options::{Given, Kind, Opt, SYSLOG_LEVELS, UsageError};
-use crate::ext::{nft, Effect, Extension, LogSink, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, LogSink, ParseCx, PrintCx, Spec, TargetExt, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};

@@ -13,7 +13,7 @@
 //! iptables-extensions(8) "NFLOG"; `linux/netfilter/xt_NFLOG.h`; fact sheet 2.4; measured.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit};
-use crate::ext::{nft, Action, Body, Effect, Extension, LogSink, ParseCx, PrintCx, Spec, Target, TargetExt};
+use crate::ext::{Action, Body, Effect, Extension, LogSink, ParseCx, PrintCx, Spec, Target, TargetExt, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
