@@ -15,6 +15,7 @@ pub mod sandbox;
 mod save;
 mod show;
 mod transaction;
+mod translate;
 mod view;
 mod zero;
 
@@ -82,6 +83,8 @@ enum DropIn {
     Iptables(Family),
     Save(Family),
     Restore(Family),
+    Translate(Family),
+    RestoreTranslate(Family),
 }
 
 impl DropIn {
@@ -106,6 +109,8 @@ impl DropIn {
             "" => Some(Self::Iptables(family)),
             "-save" => Some(Self::Save(family)),
             "-restore" => Some(Self::Restore(family)),
+            "-translate" if !rest.starts_with("-nft") => Some(Self::Translate(family)),
+            "-restore-translate" if !rest.starts_with("-nft") => Some(Self::RestoreTranslate(family)),
             _ => None,
         }
     }
@@ -121,6 +126,8 @@ impl DropIn {
             }
             Self::Save(family) => save::run(program, family, &names, &args, &mut io),
             Self::Restore(family) => restore::run(program, family, &names, &args, &mut io),
+            Self::Translate(family) => translate::command(program, family, &names, &args, &mut io),
+            Self::RestoreTranslate(family) => translate::restore(program.called, family, &names, &args, &mut io),
         };
         io.flush();
         code
@@ -170,6 +177,8 @@ usage: oxtables VERB …
                                a shell or a command in a network of its own, with these rules
   iptables …, ip6tables …      the drop-in commands, as under their own names
   iptables-save, iptables-restore, ip6tables-save, ip6tables-restore
+  iptables-translate, iptables-restore-translate, ip6tables-translate, ip6tables-restore-translate
+                               the same rules in the words of nft(8)
 
 Called by one of those names (a link will do), it is that program.
 ";

@@ -14,7 +14,7 @@ use crate::kernel::{Refusal, Session};
 use crate::text::lexer::{Words, lines};
 use crate::text::{Context, parse};
 use crate::types::{Family, Names};
-pub(super) use reader::counters_prefix;
+pub(super) use reader::{counters_prefix, tokens};
 use reader::{Reader, Stopped};
 
 /// The options of iptables-restore(8).

@@ -390,7 +390,7 @@ fn in_restore(failure: Failure) -> Failure {
 }
 
 /// The fields of a `*` or `:` line: blanks, tabs and the newline separate.
-fn tokens(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn tokens(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|b| matches!(b, b' ' | b'\t' | b'\n')).filter(|t| !t.is_empty())
 }
 
