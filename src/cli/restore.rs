@@ -14,8 +14,8 @@ use crate::kernel::{Refusal, Session};
 use crate::text::lexer::{Words, lines};
 use crate::text::{Context, parse};
 use crate::types::{Family, Names};
-pub(super) use reader::{counters_prefix, tokens};
 use reader::{Reader, Stopped};
+pub(super) use reader::{counters_prefix, tokens};
 
 /// The options of iptables-restore(8).
 #[derive(Debug, Default)]
