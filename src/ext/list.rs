@@ -186,6 +186,8 @@ extensions! {
     Match: MatchExt, eval(&Packet) -> Tri,
     AddrType(matches::addrtype::AddrType),
     Comment(matches::comment::Comment),
+    ConnBytes(matches::connbytes::ConnBytes),
+    ConnLabel(matches::connlabel::ConnLabel),
     ConnMark(matches::connmark::ConnMark),
     Conntrack(matches::conntrack::Conntrack),
     Cpu(matches::cpu::Cpu),

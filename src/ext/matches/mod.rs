@@ -2,6 +2,8 @@
 
 pub mod addrtype;
 pub mod comment;
+pub mod connbytes;
+pub mod connlabel;
 pub mod connmark;
 pub mod conntrack;
 pub mod cpu;
