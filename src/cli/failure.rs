@@ -113,7 +113,9 @@ impl Failure {
                 if let Some(line) = line {
                     writeln!(err, "Error occurred at line: {line}");
                 }
-                writeln!(err, "{}", program.hint());
+                if e.exit == exit::USAGE {
+                    writeln!(err, "{}", program.hint());
+                }
             }
             Self::Object(text) => match line {
                 Some(line) => writeln!(err, "{}: line {line} failed: {text}.", program.name),

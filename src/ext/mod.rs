@@ -13,6 +13,7 @@ pub mod matches;
 pub mod nft;
 pub mod options;
 pub mod resolve;
+pub mod set_use;
 pub mod targets;
 
 pub use base::Base;

@@ -260,20 +260,20 @@ pub const fn bit(id: u8) -> u32 {
 }
 
 /// Why an option or a set of options cannot be accepted: the text behind `prog vVER: `, usually one line. A text that ends in a newline
-/// leaves the empty line that stock prints before its hint.
+/// leaves the empty line that stock prints before its hint. Behind it the exit code; the hint is only given with 2, that of wrong parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageError(pub Vec<u8>);
+pub struct UsageError(pub Vec<u8>, pub u8);
 
 impl UsageError {
     /// An error with this text.
     pub fn new(text: impl Into<Vec<u8>>) -> Self {
-        Self(text.into())
+        Self(text.into(), 2)
     }
 }
 
 impl From<Out> for UsageError {
     fn from(out: Out) -> Self {
-        Self(out.into_bytes())
+        Self(out.into_bytes(), 2)
     }
 }
 
@@ -285,7 +285,7 @@ macro_rules! usage {
 
 /// An error text with the user's bytes between two pieces of ours.
 pub fn usage_bytes(before: &str, bytes: &[u8], after: &str) -> UsageError {
-    UsageError([before.as_bytes(), bytes, after.as_bytes()].concat())
+    UsageError::new([before.as_bytes(), bytes, after.as_bytes()].concat())
 }
 
 /// Reads the value of `opt` and does the checks that its row declares, unless the extension words them itself (`own_checks`).

@@ -7,6 +7,7 @@ pub mod batch;
 mod dump;
 pub mod error;
 pub mod inject;
+pub mod ipset;
 mod load;
 pub mod names;
 pub mod netns;

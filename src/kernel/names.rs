@@ -5,9 +5,10 @@
 //!
 //! Sources: services(5), protocols(5), networks(5). `db` in nsswitch.conf is not followed for these files: it is a copy of them.
 
+use super::ipset::Ipset;
 use super::nss;
 use super::number_lists::NumberLists;
-use crate::types::{Family, Names, NumberList, builtin_protocol_name};
+use crate::types::{Family, Names, NumberList, SetAnswer, builtin_protocol_name};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -28,6 +29,8 @@ pub struct SystemNames {
     groups: Memo<u32, Vec<u8>>,
     numbers: NumberLists,
     host_error: RefCell<Option<String>>,
+    sets: Memo<Vec<u8>, SetAnswer>,
+    set_names: Memo<u16, Vec<u8>>,
 }
 
 impl Default for SystemNames {
@@ -52,6 +55,8 @@ impl SystemNames {
             groups: Memo::default(),
             numbers: NumberLists::default(),
             host_error: RefCell::default(),
+            sets: Memo::default(),
+            set_names: Memo::default(),
         }
     }
 
@@ -138,6 +143,18 @@ impl Names for SystemNames {
 
     fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
         self.groups.get(gid, || nss::group_name(gid))
+    }
+
+    fn set(&self, name: &[u8]) -> SetAnswer {
+        let ask = || match Ipset::open() {
+            Ok(mut ipset) => ipset.by_name(name),
+            Err(error) => SetAnswer::Failed(error.to_string()),
+        };
+        self.sets.get(name.to_vec(), || Some(ask())).unwrap_or(SetAnswer::Missing)
+    }
+
+    fn set_name(&self, index: u16) -> Option<Vec<u8>> {
+        self.set_names.get(index, || Ipset::open().ok()?.by_index(index))
     }
 
     fn number(&self, list: NumberList, name: &[u8]) -> Option<u32> {

@@ -45,6 +45,6 @@ impl Error {
 
 impl From<UsageError> for Error {
     fn from(e: UsageError) -> Self {
-        Self::usage(e.0)
+        Self { exit: e.1, ..Self::usage(e.0) }
     }
 }

@@ -17,6 +17,6 @@ pub use counters::Counters;
 pub use family::Family;
 pub use hook::{CHAIN_NAME_MAX, Hook};
 pub use iface::{IFNAMSIZ, IfacePattern};
-pub use names::{Names, NoNames, NumberList, builtin_protocol, builtin_protocol_name};
+pub use names::{Names, NoNames, NumberList, SetAnswer, SetFamily, builtin_protocol, builtin_protocol_name};
 pub use out::Out;
 pub use tri::Tri;

@@ -33,6 +33,14 @@ pub trait Names {
     fn user_name(&self, uid: u32) -> Option<Vec<u8>>;
     /// The name of a group id.
     fn group_name(&self, gid: u32) -> Option<Vec<u8>>;
+    /// The set of this name in the kernel's ipset. Where no kernel can be asked, [`SetAnswer::Unasked`].
+    fn set(&self, _name: &[u8]) -> SetAnswer {
+        SetAnswer::Unasked
+    }
+    /// The name of the set with this index in the kernel's ipset.
+    fn set_name(&self, _index: u16) -> Option<Vec<u8>> {
+        None
+    }
     /// The number that a list gives to a name; the first, where there are several.
     fn number(&self, _list: NumberList, _name: &[u8]) -> Option<u32> {
         None
@@ -67,6 +75,33 @@ impl NumberList {
             Self::ConnLabels => "xtables/connlabel.conf",
         }
     }
+}
+
+/// What is known of a set by its name (`ipset(8)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetAnswer {
+    /// Nobody was asked: rules are read without a kernel.
+    Unasked,
+    /// It is there.
+    #[expect(missing_docs, reason = "the words say it")]
+    Found { index: u16, members: SetFamily },
+    /// There is none.
+    Missing,
+    /// The kernel may not be asked: this takes CAP_NET_ADMIN.
+    Forbidden,
+    /// The kernel has no ipset (`CONFIG_IP_SET`, module `ip_set`).
+    Unsupported,
+    /// The kernel could not be asked; why.
+    Failed(String),
+}
+
+/// What a set holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetFamily {
+    /// Addresses of this family.
+    Ip(Family),
+    /// Nothing that has a family: ports, MAC addresses, other sets.
+    Any,
 }
 
 /// Knows no names at all: for tests, fuzzing and numeric output.

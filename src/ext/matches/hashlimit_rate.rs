@@ -123,7 +123,7 @@ pub fn byte_rate(cost: u64) -> (u64, &'static str) {
 /// A burst in bytes and its unit, `bursts` seconds' worth of the rate: the largest unit that is read back as the same.
 pub fn byte_burst(cost: u64, bursts: u64) -> (u64, &'static str) {
     let step = bytes_of(cost);
-    let bytes = step.saturating_mul(bursts);
+    let bytes = step.saturating_mul(bursts).min(u64::from(u32::MAX));
     let says = |n: u64| step != 0 && n >= step && n.div_ceil(step) == bursts;
     let exact = BYTE_UNITS.iter().find(|(unit, _)| says(bytes / unit * unit));
     exact.map_or((bytes, "b"), |(unit, name)| (bytes / unit, name))
@@ -250,6 +250,8 @@ mod tests {
         for (bursts, printed) in [(1, (1, "kb")), (2, (2, "kb")), (2047, (2047, "kb")), (3072, (3, "mb"))] {
             assert_eq!(byte_burst(kilobyte, bursts), printed);
         }
+        assert_eq!(byte_burst(cost_of(2 << 20).unwrap(), 2048), (4095, "mb"));
+        assert_eq!(byte_burst(cost_of(3000).unwrap(), 2_000_000), (4_294_967_295, "b"));
         assert_eq!(byte_burst(cost_of(96).unwrap(), 11), (1, "kb"));
         assert_eq!(byte_burst(cost_of(96).unwrap(), 2), (192, "b"));
     }

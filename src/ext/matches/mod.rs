@@ -30,6 +30,7 @@ pub mod realm;
 pub mod recent;
 pub mod rpfilter;
 pub mod sctp;
+pub mod set;
 pub mod state;
 pub mod tcp;
 pub mod tcpmss;

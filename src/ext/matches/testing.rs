@@ -4,7 +4,7 @@ use crate::ext::options::{Given, Kind, bit, give};
 use crate::ext::{Action, Body, Match, NativeCx, ParseCx, PrintCx};
 use crate::packet::env::{AddrType, Env, Host, Place, State, UnknownHost};
 use crate::packet::{Conntrack, CtDirection, CtEntry, CtFacts, CtState, CtTuple, Packet};
-use crate::types::{Family, Hook, Names, NoNames, NumberList, Out, Tri};
+use crate::types::{Family, Hook, Names, NoNames, NumberList, Out, SetAnswer, SetFamily, Tri};
 use crate::wire::cond::{Fold, Item};
 use crate::wire::consts::*;
 use crate::wire::{Attrs, Expr, ExprWriter, Exprs, Writer};
@@ -18,6 +18,9 @@ pub const UDP: Option<(u8, bool)> = Some((17, false));
 /// Knows ssh (22/tcp), domain (53) and tftp (69/udp), root (0) and the group tty (5); the realm cosmos (0), the device groups default (0), lan
 /// (1) and wan (2 and 7), the label `bulk one` (4), and a label that is called 5 (6).
 pub struct SomeNames;
+
+const SETS: [(&[u8], u16, SetFamily); 3] =
+    [(b"s4", 0, SetFamily::Ip(Family::V4)), (b"s6", 3, SetFamily::Ip(Family::V6)), (b"list", 8, SetFamily::Any)];
 
 const SERVICES: [(&[u8], u16, u8); 4] = [(b"ssh", 22, 6), (b"domain", 53, 6), (b"domain", 53, 17), (b"tftp", 69, 17)];
 
@@ -68,6 +71,13 @@ impl Names for SomeNames {
     }
     fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
         (gid == 5).then(|| b"tty".to_vec())
+    }
+    fn set(&self, name: &[u8]) -> SetAnswer {
+        let found = SETS.iter().find(|(n, ..)| *n == name);
+        found.map_or(SetAnswer::Missing, |(_, index, members)| SetAnswer::Found { index: *index, members: *members })
+    }
+    fn set_name(&self, index: u16) -> Option<Vec<u8>> {
+        SETS.iter().find(|(_, n, _)| *n == index).map(|(name, ..)| name.to_vec())
     }
     fn number(&self, list: NumberList, name: &[u8]) -> Option<u32> {
         NUMBERS.iter().find(|(l, n, _)| *l == list && *n == name).map(|(.., number)| *number)

@@ -20,6 +20,7 @@ pub mod queue;
 pub mod redirect;
 pub mod reject;
 pub mod secmark;
+pub mod set;
 pub mod snat;
 pub mod tcpmss;
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! For the targets' tests: from words, as they stand behind `-j`, to texts, bytes and effects.
 
-use crate::ext::matches::testing::{expressions, show};
-use crate::ext::options::{bit, give};
+use crate::ext::matches::testing::{SomeNames, expressions, show};
+use crate::ext::options::{Kind, bit, give};
 use crate::ext::{Effect, NativeCx, ParseCx, PrintCx, Target, UsageError};
 use crate::packet::Packet;
 use crate::packet::env::{Env, Place, State, UnknownHost};
-use crate::types::{Family, Hook, NoNames, Out};
+use crate::types::{Family, Hook, Out};
 use crate::wire::cond::{Fold, Item};
 use crate::wire::expr::{Expr, ExprWriter, Exprs};
 use crate::wire::{Attrs, Writer};
@@ -21,7 +21,7 @@ pub fn parse(family: Family, protocol: Option<(u8, bool)>, text: &str) -> Result
         .flat_map(|(i, part)| if i % 2 == 1 { vec![part] } else { part.split_ascii_whitespace().collect() });
     let name = words.next().unwrap();
     let mut target = Target::new(name.as_bytes(), family).unwrap();
-    let cx = ParseCx { family, names: &NoNames, protocol };
+    let cx = ParseCx { family, names: &SomeNames, protocol };
     let spec = target.spec();
     let (mut seen, mut negated) = (0, false);
     let text = |e: UsageError| String::from_utf8(e.0).unwrap();
@@ -32,7 +32,13 @@ pub fn parse(family: Family, protocol: Option<(u8, bool)>, text: &str) -> Result
         }
         let opt = spec.options.iter().find(|o| Some(o.name) == word.strip_prefix("--")).unwrap();
         let value = if opt.takes_value() { words.next().unwrap() } else { "" };
-        let given = give(spec, opt, negated, seen, value.as_bytes(), &cx).map_err(text)?;
+        let mut given = give(spec, opt, negated, seen, value.as_bytes(), &cx).map_err(text)?;
+        if opt.kind == Kind::Pair {
+            let mut rest = words.clone();
+            let second = rest.next().filter(|w| !w.starts_with(['-', '!']));
+            given = given.with_second(second.map(str::as_bytes));
+            words = rest;
+        }
         target.set(&given, &cx).map_err(text)?;
         seen |= bit(opt.id);
         negated = false;
@@ -64,7 +70,7 @@ pub fn row(family: Family, protocol: Option<(u8, bool)>, words: &str, save: &str
 
 /// The `-S` and `-L -n` forms of a target.
 pub fn prints(family: Family, target: &Target, save: &str, list: &str) {
-    let cx = PrintCx { family, numeric: true, names: &NoNames, protocol: None };
+    let cx = PrintCx { family, numeric: true, names: &SomeNames, protocol: None };
     let mut out = Out::new();
     target.save(&mut out, &cx);
     assert_eq!(String::from_utf8_lossy(out.as_bytes()).trim_start(), save);
@@ -88,7 +94,7 @@ pub fn ways(
     assert!(said || text.is_empty(), "{words}: refused, but wrote {text}");
     assert_eq!(said.then_some(text.as_str()), native, "{words}");
     let mut out = Out::new();
-    let cx = PrintCx { family, numeric: true, names: &NoNames, protocol: protocol.map(|(p, _)| p) };
+    let cx = PrintCx { family, numeric: true, names: &SomeNames, protocol: protocol.map(|(p, _)| p) };
     let said = target.translate(&cx, &mut out);
     let text = String::from_utf8_lossy(out.as_bytes()).into_owned();
     assert!(said || text.is_empty(), "{words}: refused, but printed {text}");
