@@ -185,9 +185,11 @@ extensions! {
     /// A match with its options.
     Match: MatchExt, eval(&Packet) -> Tri,
     AddrType(matches::addrtype::AddrType),
+    Cluster(matches::cluster::Cluster),
     Comment(matches::comment::Comment),
     ConnBytes(matches::connbytes::ConnBytes),
     ConnLabel(matches::connlabel::ConnLabel),
+    ConnLimit(matches::connlimit::ConnLimit),
     ConnMark(matches::connmark::ConnMark),
     Conntrack(matches::conntrack::Conntrack),
     Cpu(matches::cpu::Cpu),

@@ -1,9 +1,11 @@
 //! The matches, one file each; their one list is in [`super::Match`].
 
 pub mod addrtype;
+pub mod cluster;
 pub mod comment;
 pub mod connbytes;
 pub mod connlabel;
+pub mod connlimit;
 pub mod connmark;
 pub mod conntrack;
 pub mod cpu;
