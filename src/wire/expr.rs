@@ -326,6 +326,8 @@ pub struct ExprWriter<'w> {
     /// The id in the batch of the first set; the others follow it.
     first_set: u32,
     sets: Vec<AnonSet>,
+    /// How many xt expressions were written.
+    xt: u32,
 }
 
 impl<'w> ExprWriter<'w> {
@@ -336,7 +338,7 @@ impl<'w> ExprWriter<'w> {
 
     /// The same, where sets that the rule looks into get ids from `first_set` on.
     pub fn with_set_ids(writer: &'w mut Writer, first_set: u32) -> Self {
-        Self { w: writer, reg: NFT_REG_1, first_set, sets: Vec::new() }
+        Self { w: writer, reg: NFT_REG_1, first_set, sets: Vec::new(), xt: 0 }
     }
 
     /// The register that the next expression loads into, changes or compares: `NFT_REG_*` or `NFT_REG32_*`.
@@ -497,6 +499,7 @@ impl<'w> ExprWriter<'w> {
 
     fn compat(&mut self, kind: &str, attrs: [u16; 3], name: &str, rev: u32, fill: impl FnOnce(&mut BlobWriter<'_>)) {
         let [name_attr, rev_attr, info_attr] = attrs;
+        self.xt += 1;
         self.expr(kind, |w, _| {
             w.text(name_attr, name.as_bytes());
             w.u32(rev_attr, rev);

@@ -47,6 +47,30 @@ impl ExprWriter<'_> {
         std::mem::take(&mut self.sets).into_iter().zip(first..).map(|(set, id)| (id, set)).collect()
     }
 
+    /// How many xt matches and targets have been written.
+    pub fn xt_count(&self) -> u32 {
+        self.xt
+    }
+
+    /// Writes what `first` does or, if an xt expression is in it and `second` says that it has another form, that.
+    pub fn either(&mut self, mut first: impl FnMut(&mut Self), second: impl FnOnce(&mut Self) -> bool) {
+        let (len, overflowed, sets, xt) = (self.w.len(), self.w.overflowed(), self.sets.len(), self.xt);
+        first(self);
+        if self.xt == xt {
+            return;
+        }
+        let back = |x: &mut Self| {
+            x.w.rewind(len, overflowed);
+            x.sets.truncate(sets);
+            (x.xt, x.reg) = (xt, NFT_REG_1);
+        };
+        back(self);
+        if !second(self) {
+            back(self);
+            first(self);
+        }
+    }
+
     /// `lookup reg 1 @set`: goes on if the key in the register is in the set or, negated, if it is not. The key of a concatenation lies from
     /// `NFT_REG32_00` on, which is `NFT_REG_1`.
     pub fn lookup(&mut self, negated: bool, set: AnonSet) {
