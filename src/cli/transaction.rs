@@ -534,7 +534,8 @@ impl<'s> Transaction<'s> {
                 let view = self.view.complete(session, family, table)?;
                 let chains = view.chains().filter(|(_, c)| !c.is_foreign()).count();
                 // An anonymous set is counted too, and goes with the chain of its rule.
-                chains != kernel.uses as usize && chains + anonymous_sets(session, family, table)? != kernel.uses as usize
+                chains != kernel.uses as usize
+                    && chains + anonymous_sets(session, family, table)? != kernel.uses as usize
             }
         };
         self.view.table(table).shared = Some(shared);

@@ -89,10 +89,8 @@ mod tests {
 
     #[test]
     fn what_the_kernel_lacks_is_written_natively_unless_stock_is_asked_for() {
-        let with = |name: &[u8]| Body {
-            matches: Match::new(name, Family::V4).into_iter().collect(),
-            ..Body::default()
-        };
+        let with =
+            |name: &[u8]| Body { matches: Match::new(name, Family::V4).into_iter().collect(), ..Body::default() };
         let mut writing = Writing::default();
         assert!(!writing.natively(&with(b"conntrack")));
         assert!(writing.lacks(&["conntrack".to_owned()]));

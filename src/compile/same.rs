@@ -59,13 +59,7 @@ impl<'a> Written<'a> {
         Ok(Self { name, data, expr: Expr::decode(elem)? })
     }
 
-    fn became(
-        &self,
-        b: &Self,
-        sets: &Sets,
-        family: Family,
-        holds: &mut dyn FnMut(&[u8], &AnonSet) -> bool,
-    ) -> bool {
+    fn became(&self, b: &Self, sets: &Sets, family: Family, holds: &mut dyn FnMut(&[u8], &AnonSet) -> bool) -> bool {
         if self.name != b.name {
             return false;
         }

@@ -136,7 +136,7 @@ fn text_of(body: &Body, family: Family) -> Vec<u8> {
 fn body_of(text: &[u8], family: Family, table: &[u8]) -> Option<Body> {
     let mut words = Words::default();
     words.split(text).ok()?;
-    let mut args: Vec<&[u8]> = vec![b"-A", b"INPUT"];
+    let mut args: Vec<&[u8]> = vec![b"-A", b"chain"];
     args.extend(words.iter());
     let cx = Context { family, names: &NoNames, restore: true, table, verbose: false };
     let mut command = parse(&args, &cx, &mut Vec::new()).ok()?;

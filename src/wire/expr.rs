@@ -343,7 +343,7 @@ impl<'w> ExprWriter<'w> {
 
     /// The register that the next expression loads into, changes or compares: `NFT_REG_*` or `NFT_REG32_*`.
     pub fn at(&mut self, reg: u32) -> &mut Self {
-        self.reg = reg;
+        self.reg = register(reg);
         self
     }
 
@@ -509,6 +509,17 @@ impl<'w> ExprWriter<'w> {
             blob.align(8);
             w.close(info);
         });
+    }
+}
+
+/// A register by the number under which the kernel shows it: the first word of each long one bears the number of that.
+fn register(reg: u32) -> u32 {
+    match reg {
+        NFT_REG32_00 => NFT_REG_1,
+        NFT_REG32_04 => NFT_REG_2,
+        NFT_REG32_08 => NFT_REG_3,
+        NFT_REG32_12 => NFT_REG_4,
+        other => other,
     }
 }
 
