@@ -28,12 +28,14 @@ pub mod physdev;
 pub mod pkttype;
 pub mod policy;
 pub mod ports;
+pub mod quota;
 pub mod realm;
 pub mod recent;
 pub mod rpfilter;
 pub mod sctp;
 pub mod set;
 pub mod state;
+pub mod statistic;
 pub mod tcp;
 pub mod tcpmss;
 #[cfg(test)]
