@@ -17,7 +17,6 @@ mod show;
 mod transaction;
 mod translate;
 mod view;
-mod writing;
 mod zero;
 
 pub use failure::{Failure, Program};

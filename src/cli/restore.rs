@@ -9,7 +9,6 @@ use super::failure::{Failure, Program};
 use super::iptables::ATTEMPTS;
 use super::plain_getopt::{PlainGetopt, Table, Takes};
 use super::transaction::Transaction;
-use super::writing::Writing;
 use super::{Streams, exit, missing_extensions};
 use crate::kernel::{Refusal, Session};
 use crate::text::lexer::{Words, lines};
@@ -115,26 +114,19 @@ fn restore(
 ) -> Result<(), Stopped> {
     let mut session = None;
     let mut ids = false;
-    let mut writing = Writing::from_environment()?;
     for _ in 0..ATTEMPTS {
         let mut reader = Reader::new(program, cx, options);
         let outcome = match &mut session {
             // A file without tables needs no kernel: programs probe with an empty one.
             None if !lines(text).any(|l| l.first() == Some(&b'*')) => reader.read_without_tables(text),
-            None => attempt(&mut reader, session.insert(Session::open()?), ids, &writing, text),
-            Some(session) => attempt(&mut reader, session, ids, &writing, text),
+            None => attempt(&mut reader, session.insert(Session::open()?), ids, text),
+            Some(session) => attempt(&mut reader, session, ids, text),
         };
-        match &outcome {
+        match outcome {
             Err(Stopped { failure: Failure::Stale, .. }) => continue,
             Err(Stopped { failure: Failure::NeedIds, .. }) => {
                 ids = true;
                 continue;
-            }
-            Err(Stopped { failure: Failure::Refused { refusals, .. }, .. }) => {
-                let missing = session.as_mut().map_or_else(Vec::new, |s| missing_of_lines(s, cx, text, refusals));
-                if writing.lacks(&missing) {
-                    continue;
-                }
             }
             _ => {}
         }
@@ -152,14 +144,8 @@ fn restore(
 }
 
 /// Reads the file and commits it, as one generation of the ruleset.
-fn attempt(
-    reader: &mut Reader<'_>,
-    session: &mut Session,
-    ids: bool,
-    writing: &Writing,
-    text: &[u8],
-) -> Result<(), Stopped> {
-    let mut transaction = Transaction::new(session, reader.cx.family, ids, writing.clone());
+fn attempt(reader: &mut Reader<'_>, session: &mut Session, ids: bool, text: &[u8]) -> Result<(), Stopped> {
+    let mut transaction = Transaction::new(session, reader.cx.family, ids);
     // Stock asks the kernel at the first COMMIT: what is wrong with the file before it comes first.
     reader.denied = transaction.pin().err();
     reader.read(&mut transaction, text)?;

@@ -172,9 +172,15 @@ impl ChainView {
         }
     }
 
-    /// Whether the batch has put no rule into it.
-    pub fn tail_is_empty(&self) -> bool {
-        self.head.is_empty() && self.tail.is_empty()
+    /// Whether a base chain has no rule, with what the batch has done. (The kernel counts jumps to other chains as uses too.)
+    pub fn is_empty(&self) -> bool {
+        match &self.rules {
+            Some(rules) => rules.slots.is_empty(),
+            None => {
+                let before = self.empty || self.kernel.as_ref().is_none_or(|k| k.uses == 0);
+                before && self.head.is_empty() && self.tail.is_empty()
+            }
+        }
     }
 
     /// Whether the batch has changed its rules, or they have been read already.
