@@ -17,7 +17,7 @@ pub mod set_use;
 pub mod targets;
 
 pub use base::Base;
-pub use body::{Action, Body, Encoding};
+pub use body::{Action, Body};
 pub use list::{Match, Target};
 pub use options::{Given, Kind, Opt, UsageError, Value};
 
@@ -59,7 +59,8 @@ pub struct Spec {
     pub limits: &'static [limits::Limit],
     /// One sentence for the help.
     pub summary: &'static str,
-    /// What else the help lists in a family, below the options: values by name, each with a phrase.
+    /// What else the help lists in a family, below the options: values by name, each with a phrase. Without a phrase a name that ends in `:`
+    /// is a heading.
     pub notes: fn(Family) -> &'static [(&'static str, &'static str)],
 }
 

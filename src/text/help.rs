@@ -59,7 +59,11 @@ pub fn extension(spec: &Spec, family: Family, out: &mut Out) {
         entry(if opt.invert { "[!] " } else { "    " }, left.trim_end(), &format!("{}{needed}", opt.help), out);
     }
     for (name, text) in (spec.notes)(family) {
-        entry("    ", name, text, out);
+        match text.is_empty() {
+            true if name.ends_with(':') => writeln!(out, "{name}"),
+            true => writeln!(out, "    {name}"),
+            false => entry("    ", name, text, out),
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use crate::ext::options::{UsageError, leading_number, usage_bytes};
 use crate::ext::{PrintCx, nft};
 use crate::types::{Family, Out};
 use crate::usage;
+use crate::wire::BlobWriter;
 use crate::wire::cond::{Cond, Field, Test};
 use crate::wire::consts::*;
-use crate::wire::{BlobWriter, ExprWriter};
 
 /// A type and a range of codes, both ends included, or all messages but these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +103,31 @@ const V6_NAMES: &[Named] = &[
     ("redirect", 137, 0, 255),
 ];
 
+/// The names of a family for the help. firewalld takes what stands below this heading for the types that there are.
+pub const fn notes(family: Family) -> &'static [(&'static str, &'static str)] {
+    const V4: &[(&str, &str)] = &listed::<{ V4_NAMES.len() + 1 }>("Valid ICMP Types:", V4_NAMES);
+    const V6: &[(&str, &str)] = &listed::<{ V6_NAMES.len() + 1 }>("Valid ICMPv6 Types:", V6_NAMES);
+    match family {
+        Family::V4 => V4,
+        Family::V6 => V6,
+    }
+}
+
+/// A heading and names, without phrases.
+const fn listed<const N: usize>(
+    heading: &'static str,
+    mut names: &'static [Named],
+) -> [(&'static str, &'static str); N] {
+    let mut all = [(heading, ""); N];
+    let mut at = 1;
+    while let [(name, ..), rest @ ..] = names {
+        all[at].0 = name;
+        names = rest;
+        at += 1;
+    }
+    all
+}
+
 fn names(family: Family) -> &'static [Named] {
     match family {
         Family::V4 => V4_NAMES,
@@ -158,22 +183,6 @@ impl IcmpType {
             _ => (min, rest),
         };
         if rest.is_empty() { Ok(Self { kind, min, max, invert }) } else { Err(odd(rest)) }
-    }
-
-    /// Writes that the header is whole.
-    pub fn native(self, x: &mut ExprWriter<'_>) {
-        x.whole(NFT_PAYLOAD_TRANSPORT_HEADER, 8);
-    }
-
-    /// Writes the condition on type and codes, which lie one behind the other.
-    pub fn native_codes(self, x: &mut ExprWriter<'_>) {
-        if (self.min, self.max) == (0, u8::MAX) {
-            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
-            x.cmp_eq(self.invert, &[self.kind]);
-        } else {
-            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
-            x.within(self.invert, &[self.kind, self.min], &[self.kind, self.max]);
-        }
     }
 
     /// Prints ` --OPTION 8`, ` ! --OPTION 3/1`, ` --OPTION 3/1:4`; in IPv4 ` --OPTION any` for every type.
