@@ -101,8 +101,7 @@ impl Programs {
     /// When stock is not installed; a comparison without it would prove nothing.
     #[must_use]
     pub fn theirs() -> Self {
-        assert!(Path::new(STOCK).exists(), "{INSTALL}");
-        Self::linked("theirs", Path::new(STOCK))
+        Self::linked("theirs", Path::new(stock_binary()))
     }
 
     /// Our programs: `OXTABLES_BIN`, or `target/release/oxtables`, or `target/debug/oxtables`, whichever is first (the newer
@@ -174,6 +173,16 @@ impl Programs {
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Ok(Outcome { code: if hung { -1 } else { code }, stdout, stderr })
     }
+}
+
+/// The stock program that answers to all iptables names.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub fn stock_binary() -> &'static str {
+    assert!(Path::new(STOCK).exists(), "{INSTALL}");
+    STOCK
 }
 
 /// The binary under test.
