@@ -18,5 +18,6 @@ pub mod netns;
 pub mod oracle;
 pub mod random;
 pub mod root;
+pub mod schema;
 pub mod side;
 pub mod walk;

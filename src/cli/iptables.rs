@@ -2,6 +2,7 @@
 
 use super::debugged::Debugged;
 use super::failure::{Failure, Program};
+use super::json::{Asked, document};
 use super::show::{Form, Request, show};
 use super::transaction::Transaction;
 use super::{Streams, exit, missing_extensions, warn_of_legacy};
@@ -18,13 +19,15 @@ pub(super) const ATTEMPTS: u32 = 10_000;
 pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8]], io: &mut Streams) -> u8 {
     let cx = Context { family, names, restore: false, table: b"filter", verbose: false };
     let mut warnings = Vec::new();
-    let parsed = parse(args, &cx, &mut warnings);
+    let json = listing_as_json(args, &cx);
+    let words = json.as_deref().unwrap_or(args);
+    let parsed = parse(words, &cx, &mut warnings);
     for warning in &warnings {
         io.err.bytes(warning);
         io.err.byte(b'\n');
     }
     let outcome = match parsed {
-        Ok(mut command) => execute(program, &cx, &mut command, io),
+        Ok(mut command) => execute(program, &cx, &mut command, json.is_some(), io),
         Err(e) => Err(e.into()),
     };
     match outcome {
@@ -37,7 +40,21 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
     }
 }
 
-fn execute(program: Program<'_>, cx: &Context<'_>, command: &mut Command, io: &mut Streams) -> Result<(), Failure> {
+/// The words without `--json`, if it is among them and the rest is a listing: everywhere else it is a word like any other.
+fn listing_as_json<'a>(args: &[&'a [u8]], cx: &Context<'_>) -> Option<Vec<&'a [u8]>> {
+    let at = args.iter().position(|word| *word == b"--json")?;
+    let rest: Vec<&[u8]> = args.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, word)| *word).collect();
+    let command = parse(&rest, cx, &mut Vec::new()).ok()?;
+    matches!(command.kind, CommandKind::List { .. } | CommandKind::ListRules { .. }).then_some(rest)
+}
+
+fn execute(
+    program: Program<'_>,
+    cx: &Context<'_>,
+    command: &mut Command,
+    json: bool,
+    io: &mut Streams,
+) -> Result<(), Failure> {
     match &command.kind {
         CommandKind::Version { negated: false } => {
             writeln!(io.out, "{}", program.version());
@@ -63,8 +80,16 @@ fn execute(program: Program<'_>, cx: &Context<'_>, command: &mut Command, io: &m
     };
     let listing_too = listing.is_some();
     if let Some((columns, chain, number, zero)) = listing {
-        let request = Request { family: cx.family, table: &table, chain: chain.as_deref(), number, names: cx.names };
-        list(&mut session, &request, columns, command, io)?;
+        if json {
+            let (chain, tables) = (chain.as_deref(), &[table.as_slice()][..]);
+            let asked = Asked { family: cx.family, tables, chain, number, names: cx.names };
+            let (document, _) = document(&mut session, &asked)?;
+            io.out.bytes(&document.print());
+        } else {
+            let request =
+                Request { family: cx.family, table: &table, chain: chain.as_deref(), number, names: cx.names };
+            list(&mut session, &request, columns, command, io)?;
+        }
         if !zero {
             return Ok(());
         }

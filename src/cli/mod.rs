@@ -9,6 +9,7 @@ pub mod exit;
 mod explain;
 mod failure;
 mod iptables;
+pub mod json;
 mod plain_getopt;
 mod restore;
 pub mod sandbox;
@@ -150,6 +151,13 @@ pub fn main() -> ExitCode {
     }
     ExitCode::from(match &*verb {
         "demo" => demo::run(rest),
+        "restore" => {
+            let mut io = Streams::of_process();
+            let args: Vec<&[u8]> = rest.iter().map(|a| a.as_bytes()).collect();
+            let code = json::restore::run(&args, &mut io);
+            io.flush();
+            code
+        }
         "sandbox" => sandbox::run(rest),
         "--version" | "-V" => {
             let mut io = Streams::default();
@@ -175,6 +183,7 @@ usage: oxtables VERB …
   demo                         a small network, a firewall in the kernel, real packets
   sandbox [FILE …] [-- COMMAND …]
                                a shell or a command in a network of its own, with these rules
+  restore [--json] [FILE]      the rules of a file, or of a JSON document, in the place of those that are there
   iptables …, ip6tables …      the drop-in commands, as under their own names
   iptables-save, iptables-restore, ip6tables-save, ip6tables-restore
   iptables-translate, iptables-restore-translate, ip6tables-translate, ip6tables-restore-translate

@@ -14,18 +14,36 @@ use crate::kernel::{Refusal, Session};
 use crate::text::lexer::{Words, lines};
 use crate::text::{Context, parse};
 use crate::types::{Family, Names};
-use reader::{Reader, Stopped};
-pub(super) use reader::{counters_prefix, tokens};
+use reader::Reader;
+pub(super) use reader::{Stopped, counters_prefix, tokens};
 
 /// The options of iptables-restore(8).
 #[derive(Debug, Default)]
-struct Options {
-    counters: bool,
-    verbose: bool,
-    test: bool,
-    noflush: bool,
-    table: Option<Vec<u8>>,
-    file: Option<Vec<u8>>,
+pub struct Options {
+    pub counters: bool,
+    pub verbose: bool,
+    pub test: bool,
+    pub noflush: bool,
+    pub table: Option<Vec<u8>>,
+    pub file: Option<Vec<u8>>,
+}
+
+/// What is restored.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Input<'t> {
+    /// A file.
+    Text(&'t [u8]),
+    /// Its lines, each with its newline: one in quotes does not end a line then.
+    Lines(&'t [Vec<u8>]),
+}
+
+impl<'t> Input<'t> {
+    fn lines(self) -> Box<dyn Iterator<Item = &'t [u8]> + 't> {
+        match self {
+            Self::Text(text) => Box::new(lines(text)),
+            Self::Lines(lines) => Box::new(lines.iter().map(Vec::as_slice)),
+        }
+    }
 }
 
 /// What the command line asks for.
@@ -58,13 +76,25 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
             return exit::OTHER;
         }
     };
+    run_text(program, family, names, &options, &text, io)
+}
+
+/// Restores a text and says the exit code.
+pub(super) fn run_text(
+    program: Program<'_>,
+    family: Family,
+    names: &dyn Names,
+    options: &Options,
+    text: &[u8],
+    io: &mut Streams,
+) -> u8 {
     let cx = Context { family, names, restore: true, table: b"filter", verbose: false };
-    match restore(program, &cx, &options, &text, io) {
+    match restore(program, &cx, options, Input::Text(text), io) {
         Ok(()) => exit::OK,
         Err(stopped) => {
             stopped.failure.print(program, stopped.reported, &mut io.err);
             let at = stopped.line.or(first_refused(&stopped.failure));
-            super::explain::explain_line(&stopped.failure, &cx, &text, at, options.noflush, io);
+            super::explain::explain_line(&stopped.failure, &cx, text, at, options.noflush, io);
             stopped.failure.exit()
         }
     }
@@ -89,9 +119,9 @@ fn first_refused(failure: &Failure) -> Option<u32> {
     }
 }
 
-/// Line `number` (from 1) of a text, without its newline.
-fn line_of(text: &[u8], number: u32) -> Option<&[u8]> {
-    let line = lines(text).nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
+/// Line `number` (from 1), without its newline.
+fn line_of(input: Input<'_>, number: u32) -> Option<&[u8]> {
+    let line = input.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
     Some(line.strip_suffix(b"\n").unwrap_or(line))
 }
 
@@ -99,17 +129,18 @@ fn line_of(text: &[u8], number: u32) -> Option<&[u8]> {
 pub fn restore_text(family: Family, names: &dyn Names, text: &[u8], io: &mut Streams) -> Result<(), Failure> {
     let cx = Context { family, names, restore: true, table: b"filter", verbose: false };
     let program = Program::of("oxtables");
-    restore(program, &cx, &Options::default(), text, io).map_err(|stopped| {
+    restore(program, &cx, &Options::default(), Input::Text(text), io).map_err(|stopped| {
         stopped.failure.print(program, stopped.reported, &mut io.err);
         stopped.failure
     })
 }
 
-fn restore(
+/// Restores it as one transaction; what it prints goes to `io`, its failure to the caller.
+pub(super) fn restore(
     program: Program<'_>,
     cx: &Context<'_>,
     options: &Options,
-    text: &[u8],
+    input: Input<'_>,
     io: &mut Streams,
 ) -> Result<(), Stopped> {
     let mut session = None;
@@ -118,9 +149,9 @@ fn restore(
         let mut reader = Reader::new(program, cx, options);
         let outcome = match &mut session {
             // A file without tables needs no kernel: programs probe with an empty one.
-            None if !lines(text).any(|l| l.first() == Some(&b'*')) => reader.read_without_tables(text),
-            None => attempt(&mut reader, session.insert(Session::open()?), ids, text),
-            Some(session) => attempt(&mut reader, session, ids, text),
+            None if !input.lines().any(|l| l.first() == Some(&b'*')) => reader.read_without_tables(input),
+            None => attempt(&mut reader, session.insert(Session::open()?), ids, input),
+            Some(session) => attempt(&mut reader, session, ids, input),
         };
         match outcome {
             Err(Stopped { failure: Failure::Stale, .. }) => continue,
@@ -134,7 +165,7 @@ fn restore(
         io.out.bytes(reader.out.as_bytes());
         return match (outcome, &mut session) {
             (Err(Stopped { failure: Failure::Refused { refusals, .. }, .. }), Some(session)) => {
-                let missing = missing_of_lines(session, cx, text, &refusals);
+                let missing = missing_of_lines(session, cx, input, &refusals);
                 Err(Stopped { failure: Failure::Refused { refusals, missing }, reported: Some(0), line: None })
             }
             (outcome, _) => outcome,
@@ -144,11 +175,11 @@ fn restore(
 }
 
 /// Reads the file and commits it, as one generation of the ruleset.
-fn attempt(reader: &mut Reader<'_>, session: &mut Session, ids: bool, text: &[u8]) -> Result<(), Stopped> {
+fn attempt(reader: &mut Reader<'_>, session: &mut Session, ids: bool, input: Input<'_>) -> Result<(), Stopped> {
     let mut transaction = Transaction::new(session, reader.cx.family, ids);
     // Stock asks the kernel at the first COMMIT: what is wrong with the file before it comes first.
     reader.denied = transaction.pin().err();
-    reader.read(&mut transaction, text)?;
+    reader.read(&mut transaction, input)?;
     if !reader.options.test {
         transaction.commit()?;
     }
@@ -156,10 +187,10 @@ fn attempt(reader: &mut Reader<'_>, session: &mut Session, ids: bool, text: &[u8
 }
 
 /// The extensions of the refused lines that the kernel lacks.
-fn missing_of_lines(session: &mut Session, cx: &Context<'_>, text: &[u8], refusals: &[Refusal]) -> Vec<String> {
+fn missing_of_lines(session: &mut Session, cx: &Context<'_>, input: Input<'_>, refusals: &[Refusal]) -> Vec<String> {
     let mut all = Vec::new();
     for refusal in refusals {
-        let Some(line) = line_of(text, refusal.op.line) else { continue };
+        let Some(line) = line_of(input, refusal.op.line) else { continue };
         let line = counters_prefix(line).map_or(line, |(_, _, rest)| rest);
         let mut words = Words::default();
         if words.split(line).is_err() {

@@ -103,12 +103,13 @@ fn once(session: &mut Session, request: &Request<'_>, form: Form<'_>) -> Result<
 }
 
 /// What stock says of a chain that it cannot show, one that is not there included.
-fn incompatible(chain: &[u8], table: &[u8]) -> Failure {
+pub(super) fn incompatible(chain: &[u8], table: &[u8]) -> Failure {
     let text = [b"chain `", chain, b"' in table `", table, b"' is incompatible, use 'nft' tool."].concat();
     Failure::Plain(super::exit::OTHER, text)
 }
 
-fn is_builtin(builtin: &BuiltinChain, chain: &kernel::Chain) -> bool {
+/// Whether a chain of the kernel is this built-in one.
+pub(super) fn is_builtin(builtin: &BuiltinChain, chain: &kernel::Chain) -> bool {
     chain.base.as_ref().is_some_and(|b| builtin.is(&chain.name, b.hook, b.priority, &b.ty))
 }
 

@@ -161,6 +161,7 @@ const OPTIONS: &[Row] = &[
     row("--wait -w [seconds]", "no effect here: there is no lock to wait for"),
     row("--wait-interval -W microseconds", "no effect, and only beside --wait"),
     row("--line-numbers", "put its number before each rule listed"),
+    row("--json", "list as JSON (not stock's; see docs/json.md)"),
     row("--exact -x", "list counters in full"),
     only(V4, inverted("--fragments -f", "fragments of a packet other than the first")),
     row("--modprobe=command -M command", "no effect: the kernel loads its modules by itself"),

@@ -3,7 +3,7 @@
 //! Stock reads a table to its COMMIT before it carries out any of its lines. So a line that cannot be understood is reported before one that
 //! cannot be carried out, wherever they stand: [`Reader::failed`] keeps the latter until COMMIT. Sources: fact sheet 4.3; measured.
 
-use super::Options;
+use super::{Input, Options};
 use crate::cli::failure::{Failure, Program};
 use crate::cli::iptables::apply;
 use crate::cli::show::{Form, Request, show_planned};
@@ -12,7 +12,7 @@ use crate::cli::{exit, warn_of_legacy};
 use crate::kernel::{self, BatchMark};
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::command::{check_restored_chain, leading_number};
-use crate::text::lexer::{LexError, WORDS_MAX, Words, lines};
+use crate::text::lexer::{LexError, WORDS_MAX, Words};
 use crate::text::list::Style;
 use crate::text::{Command, CommandKind, Context, Error, parse};
 use crate::types::{Counters, Out};
@@ -98,11 +98,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the whole text into a transaction.
-    pub fn read(&mut self, tx: &mut Transaction<'_>, text: &[u8]) -> Result<(), Stopped> {
+    /// Reads the whole input into a transaction.
+    pub fn read(&mut self, tx: &mut Transaction<'_>, input: Input<'_>) -> Result<(), Stopped> {
         self.committed = Some((tx.batch.mark(), tx.resets.len()));
         let mut number = 0;
-        for line in lines(text) {
+        for line in input.lines() {
             number += 1;
             tx.batch.set_line(number);
             if self.line(tx, line, number)? {
@@ -121,8 +121,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a text in which no table begins: blank lines and comments are all that it may have.
-    pub fn read_without_tables(&mut self, text: &[u8]) -> Result<(), Stopped> {
-        for (line, number) in lines(text).zip(1u32..) {
+    pub fn read_without_tables(&mut self, input: Input<'_>) -> Result<(), Stopped> {
+        for (line, number) in input.lines().zip(1u32..) {
             if !self.comment(line) {
                 return Err(self.malformed(format!("line {number} failed")));
             }
