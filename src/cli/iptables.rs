@@ -5,6 +5,7 @@ use super::failure::{Failure, Program};
 use super::json::{Asked, document};
 use super::show::{Form, Request, show};
 use super::transaction::Transaction;
+use super::writing::Writing;
 use super::{Streams, exit, missing_extensions, warn_of_legacy};
 use crate::kernel::{Session, errno_text};
 use crate::model::builtin::builtins;
@@ -137,9 +138,10 @@ fn change(
     io: &mut Streams,
 ) -> Result<(), Failure> {
     let (mut ids, mut pinned) = (false, false);
+    let mut writing = Writing::from_environment()?;
     for _ in 0..ATTEMPTS {
         let mut out = Out::new();
-        let mut transaction = Transaction::new(session, cx.family, ids);
+        let mut transaction = Transaction::new(session, cx.family, ids, writing.clone());
         transaction.once = command.rule.len() == 1;
         transaction.listed = listed;
         if pinned {
@@ -170,6 +172,9 @@ fn change(
             }
             Err(Failure::Refused { refusals, .. }) => {
                 let missing = missing_extensions(session, cx.family, &command.rule.body, &refusals)?;
+                if writing.lacks(&missing) {
+                    continue;
+                }
                 io.out.bytes(out.as_bytes());
                 return Err(Failure::Refused { refusals, missing });
             }

@@ -18,6 +18,7 @@ mod show;
 mod transaction;
 mod translate;
 mod view;
+mod writing;
 mod zero;
 
 pub use failure::{Failure, Program};

@@ -9,6 +9,7 @@ use super::failure::{Failure, Program};
 use super::iptables::ATTEMPTS;
 use super::plain_getopt::{PlainGetopt, Table, Takes};
 use super::transaction::Transaction;
+use super::writing::Writing;
 use super::{Streams, exit, missing_extensions};
 use crate::kernel::{Refusal, Session};
 use crate::text::lexer::{Words, lines};
@@ -145,19 +146,26 @@ pub(super) fn restore(
 ) -> Result<(), Stopped> {
     let mut session = None;
     let mut ids = false;
+    let mut writing = Writing::from_environment()?;
     for _ in 0..ATTEMPTS {
         let mut reader = Reader::new(program, cx, options);
         let outcome = match &mut session {
             // A file without tables needs no kernel: programs probe with an empty one.
             None if !input.lines().any(|l| l.first() == Some(&b'*')) => reader.read_without_tables(input),
-            None => attempt(&mut reader, session.insert(Session::open()?), ids, input),
-            Some(session) => attempt(&mut reader, session, ids, input),
+            None => attempt(&mut reader, session.insert(Session::open()?), ids, &writing, input),
+            Some(session) => attempt(&mut reader, session, ids, &writing, input),
         };
-        match outcome {
+        match &outcome {
             Err(Stopped { failure: Failure::Stale, .. }) => continue,
             Err(Stopped { failure: Failure::NeedIds, .. }) => {
                 ids = true;
                 continue;
+            }
+            Err(Stopped { failure: Failure::Refused { refusals, .. }, .. }) => {
+                let missing = session.as_mut().map_or_else(Vec::new, |s| missing_of_lines(s, cx, input, refusals));
+                if writing.lacks(&missing) {
+                    continue;
+                }
             }
             _ => {}
         }
@@ -175,8 +183,14 @@ pub(super) fn restore(
 }
 
 /// Reads the file and commits it, as one generation of the ruleset.
-fn attempt(reader: &mut Reader<'_>, session: &mut Session, ids: bool, input: Input<'_>) -> Result<(), Stopped> {
-    let mut transaction = Transaction::new(session, reader.cx.family, ids);
+fn attempt(
+    reader: &mut Reader<'_>,
+    session: &mut Session,
+    ids: bool,
+    writing: &Writing,
+    input: Input<'_>,
+) -> Result<(), Stopped> {
+    let mut transaction = Transaction::new(session, reader.cx.family, ids, writing.clone());
     // Stock asks the kernel at the first COMMIT: what is wrong with the file before it comes first.
     reader.denied = transaction.pin().err();
     reader.read(&mut transaction, input)?;

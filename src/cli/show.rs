@@ -8,10 +8,10 @@ pub use planned::show_planned;
 
 use super::failure::Failure;
 use crate::compile::describe::describe;
-use crate::compile::raise::{Raised, Raiser};
+use crate::compile::raise::Raised;
 use crate::ext::PrintCx;
 use crate::kernel::names::SystemNames;
-use crate::kernel::{self, Event, Session};
+use crate::kernel::{self, Event, RuleReader, Session};
 use crate::model::builtin::{BuiltinChain, TABLES, builtins};
 use crate::text::list::{self, ChainKind, Style};
 use crate::types::{Counters, Family, Hook, Names, Out};
@@ -240,7 +240,7 @@ fn header(l: &Listed<'_>, references: u32, style: &Style<'_>, out: &mut Out) {
 
 /// The rules of a chain as text.
 struct Lines {
-    raiser: Raiser,
+    reader: RuleReader,
     lines: Out,
     rules: u32,
     opaque: u32,
@@ -248,7 +248,7 @@ struct Lines {
 
 impl Lines {
     fn new(family: Family) -> Self {
-        Self { raiser: Raiser::new(family), lines: Out::new(), rules: 0, opaque: 0 }
+        Self { reader: RuleReader::new(family), lines: Out::new(), rules: 0, opaque: 0 }
     }
 
     /// Prints the next rule of a chain.
@@ -256,7 +256,7 @@ impl Lines {
         self.rules += 1;
         let start = self.lines.len();
         let mut reason = " is not iptables': ";
-        if let Raised::Rule(body, counters) = self.raiser.raise(rule.exprs, rule.userdata) {
+        if let Raised::Rule(body, counters) = self.reader.raise(rule.table, rule.exprs, rule.userdata) {
             print_rule(chain, self.rules, &body, counters, family, names, form, &mut self.lines);
             if !matches!(form, Form::Save(_)) || is_one_line(self.lines.as_bytes().get(start..)) {
                 return;

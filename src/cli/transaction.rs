@@ -4,14 +4,16 @@
 
 use super::failure::{BAD_RULE, Failure, NO_CHAIN};
 use super::view::{ChainView, Rules, Slot, SlotBody, View};
-use crate::compile::raise::{Raised, Raiser};
+use super::writing::Writing;
+use crate::compile::raise::Raised;
 use crate::ext::{Action, Body};
-use crate::kernel::{Batch, Event, OpKind, RulePlace, Session};
+use crate::kernel::native::lower;
+use crate::kernel::{Batch, Event, OpKind, RulePlace, RuleReader, Session};
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::RuleSpec;
 use crate::text::command::check_new_chain;
 use crate::types::{Counters, Family};
-use crate::wire::consts::{NF_ACCEPT, NF_DROP, NFT_RULE_COMPAT_F_INV};
+use crate::wire::consts::{NF_ACCEPT, NF_DROP, NFT_RULE_COMPAT_F_INV, NFT_SET_ANONYMOUS};
 use crate::wire::msg::RuleMsg;
 use std::ops::ControlFlow;
 
@@ -28,7 +30,9 @@ pub struct Transaction<'s> {
     /// The generation under which the ruleset was read; `None` if nothing in the batch depends on it.
     pub generation: Option<u32>,
     /// Turns the kernel's rules into ours.
-    pub(super) raiser: Raiser,
+    pub(super) reader: RuleReader,
+    /// In which expressions rules are written.
+    writing: Writing,
     /// Rules (table, chain, handle) whose counters the kernel itself must reset after the batch.
     pub(super) resets: Vec<(Vec<u8>, Vec<u8>, u64)>,
     /// It is for one rule: nothing that follows asks for the rules as they are then, so no more of them is read than is needed.
@@ -42,14 +46,15 @@ pub struct Transaction<'s> {
 
 impl<'s> Transaction<'s> {
     /// An empty transaction; `ids` if an attempt without has ended in [`Failure::NeedIds`].
-    pub fn new(session: &'s mut Session, family: Family, ids: bool) -> Self {
+    pub fn new(session: &'s mut Session, family: Family, ids: bool, writing: Writing) -> Self {
         Self {
             session,
             family,
             batch: Batch::new(family),
             view: View::default(),
             generation: None,
-            raiser: Raiser::new(family),
+            reader: RuleReader::new(family),
+            writing,
             resets: Vec::new(),
             once: false,
             listed: false,
@@ -141,16 +146,25 @@ impl<'s> Transaction<'s> {
 
     /// Writes one rule.
     fn write_rule(&mut self, table: &[u8], chain: &[u8], place: RulePlace, body: &Body, counters: Counters) -> Slot {
-        let message = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
         if self.ids {
             self.next_id += 1;
             self.batch.set_rule_id(self.next_id);
         }
         let compat = compat_of(body);
         let family = self.family;
-        self.batch.rule(table, chain, place, Some(compat), None, |x| {
-            body.encode(family, counters.packets, counters.bytes, x);
-        });
+        let lowered = if self.writing.natively(body) {
+            let body = self.reader.canonical(body);
+            lower(&body, family, table, counters, self.batch.next_set())
+        } else {
+            None
+        };
+        match lowered {
+            Some(rule) => self.batch.native_rule(table, chain, place, Some(compat), &rule),
+            None => self.batch.rule(table, chain, place, Some(compat), None, |x| {
+                body.encode(family, counters.packets, counters.bytes, x);
+            }),
+        }
+        let message = u32::try_from(self.batch.len().saturating_sub(1)).unwrap_or(u32::MAX);
         let handle = if let RulePlace::Replace(handle) = place { Some(handle) } else { None };
         Slot {
             handle,
@@ -346,40 +360,28 @@ impl<'s> Transaction<'s> {
     /// The first rule of a chain that is equal to `body`.
     fn find(&mut self, table: &[u8], chain: &[u8], body: &Body) -> Result<Option<(usize, Slot)>, Failure> {
         self.pin()?;
-        let wanted = self.canonical(body);
+        let wanted = self.reader.canonical(body);
         let (family, session) = (self.family, &mut *self.session);
         let Some(view) = self.view.chain(session, family, table, chain)? else { return Ok(None) };
         if self.once && !view.rules_known() && !view.empty {
-            let raiser = &mut self.raiser;
+            let reader = &mut self.reader;
             return first_in_kernel(
                 session,
                 family,
                 table,
                 chain,
-                |rule| matches!(raiser.raise(rule.exprs, rule.userdata), Raised::Rule(body, _) if body == wanted),
+                |rule| matches!(reader.raise(table, rule.exprs, rule.userdata), Raised::Rule(body, _) if body == wanted),
             );
         }
         let rules = view.rules(session, family)?;
         for (at, slot) in rules.slots.iter().enumerate() {
             let (exprs, userdata) = expressions(slot, rules, &self.batch);
-            let raised = self.raiser.raise(exprs, userdata);
+            let raised = self.reader.raise(table, exprs, userdata);
             if matches!(raised, Raised::Rule(body, _) if body == wanted) {
                 return Ok(Some((at, slot.clone())));
             }
         }
         Ok(None)
-    }
-
-    /// A rule as it would come back from the kernel: what is merged or written in another form there compares equal then.
-    fn canonical(&mut self, body: &Body) -> Body {
-        let mut batch = Batch::new(self.family);
-        let family = self.family;
-        batch.rule(b"", b"", RulePlace::Append, None, None, |x| body.encode(family, 0, 0, x));
-        let range = batch.rules_range(0).unwrap_or(0..0);
-        match self.raiser.raise(batch.as_bytes().get(range).unwrap_or_default(), None) {
-            Raised::Rule(body, _) => body,
-            Raised::Opaque(_) => body.clone(),
-        }
     }
 
     /// `-N`.
@@ -531,7 +533,10 @@ impl<'s> Transaction<'s> {
             None => false,
             Some(kernel) => {
                 let view = self.view.complete(session, family, table)?;
-                view.chains().filter(|(_, c)| !c.is_foreign()).count() != kernel.uses as usize
+                let chains = view.chains().filter(|(_, c)| !c.is_foreign()).count();
+                // An anonymous set is counted too, and goes with the chain of its rule.
+                chains != kernel.uses as usize
+                    && chains + anonymous_sets(session, family, table)? != kernel.uses as usize
             }
         };
         self.view.table(table).shared = Some(shared);
@@ -597,13 +602,18 @@ impl<'s> Transaction<'s> {
     }
 }
 
+/// How many sets of a table belong to rules.
+fn anonymous_sets(session: &mut Session, family: Family, table: &[u8]) -> Result<usize, Failure> {
+    Ok(session.sets(family, table)?.iter().filter(|(_, flags)| flags & NFT_SET_ANONYMOUS != 0).count())
+}
+
 /// The expressions and the userdata of a rule.
 fn expressions<'a>(slot: &Slot, rules: &'a Rules, batch: &'a Batch) -> (&'a [u8], Option<&'a [u8]>) {
     match &slot.body {
         SlotBody::Arena(exprs, userdata) => (rules.bytes(exprs), Some(rules.bytes(userdata)).filter(|u| !u.is_empty())),
         SlotBody::Message(message) => {
             let range = batch.rules_range(*message as usize).unwrap_or(0..0);
-            (batch.as_bytes().get(range).unwrap_or_default(), None)
+            (batch.as_bytes().get(range).unwrap_or_default(), batch.userdata(*message as usize))
         }
     }
 }

@@ -5,10 +5,13 @@ use super::failure::{BAD_RULE, Failure, NO_CHAIN};
 use super::transaction::{Transaction, compat_of};
 use super::view::SlotBody;
 use crate::compile::raise::Raised;
-use crate::kernel::{Event, OpKind, RulePlace};
+use crate::ext::Body;
+use crate::kernel::native::lower;
+use crate::kernel::{Batch, Event, OpKind, RulePlace};
 use crate::types::Counters;
 use crate::wire::consts::NFTA_EXPR_DATA;
-use crate::wire::{Attrs, Expr};
+use crate::wire::msg::RuleMsg;
+use crate::wire::{Attrs, Expr, Exprs};
 use std::ops::ControlFlow;
 
 impl Transaction<'_> {
@@ -67,7 +70,7 @@ impl Transaction<'_> {
             return self.zero_planned(table, name, number);
         }
         let family = self.family;
-        let (batch, raiser, resets) = (&mut self.batch, &mut self.raiser, &mut self.resets);
+        let (batch, reader, resets) = (&mut self.batch, &mut self.reader, &mut self.resets);
         let (batch_start, resets_start) = (batch.mark(), resets.len());
         let mut at = 0;
         self.session.rules(family, table, name, &mut |event| {
@@ -84,15 +87,10 @@ impl Transaction<'_> {
             if number.is_some_and(|n| n != at) {
                 return ControlFlow::Continue(());
             }
-            match raiser.raise(rule.exprs, rule.userdata) {
+            match reader.raise(table, rule.exprs, rule.userdata) {
                 Raised::Rule(_, counters) if counters == Counters::default() && number.is_none() => {}
-                Raised::Rule(body, _) => {
-                    let mut exprs = rule.exprs.to_vec();
-                    clear_counts(&mut exprs);
-                    let place = RulePlace::Replace(rule.handle);
-                    batch.raw_rule(table, name, place, Some(compat_of(&body)), rule.userdata, &exprs);
-                }
-                Raised::Opaque(_) => resets.push((table.to_vec(), name.to_vec(), rule.handle)),
+                Raised::Rule(body, _) if send_again(batch, table, name, rule, &body) => {}
+                Raised::Rule(..) | Raised::Opaque(_) => resets.push((table.to_vec(), name.to_vec(), rule.handle)),
             }
             if number.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -115,12 +113,17 @@ impl Transaction<'_> {
                 }
                 (SlotBody::Arena(exprs, userdata), Some(handle)) => {
                     let userdata = Some(rules.bytes(userdata)).filter(|u| !u.is_empty()).map(<[u8]>::to_vec);
-                    match self.raiser.raise(rules.bytes(exprs), userdata.as_deref()) {
+                    match self.reader.raise(table, rules.bytes(exprs), userdata.as_deref()) {
                         Raised::Rule(_, counters) if counters == Counters::default() && number.is_none() => {}
                         Raised::Rule(body, _) => {
-                            clear_counts(rules.bytes_mut(exprs));
-                            let (place, exprs) = (RulePlace::Replace(handle), rules.bytes(exprs));
-                            self.batch.raw_rule(table, name, place, Some(compat_of(&body)), userdata.as_deref(), exprs);
+                            let (exprs_now, userdata) = (rules.bytes(exprs).to_vec(), userdata.as_deref());
+                            let rule =
+                                RuleMsg { table, chain: name, handle, position: None, exprs: &exprs_now, userdata };
+                            if send_again(&mut self.batch, table, name, &rule, &body) {
+                                clear_counts(rules.bytes_mut(exprs));
+                            } else {
+                                self.resets.push((table.to_vec(), name.to_vec(), handle));
+                            }
                         }
                         Raised::Opaque(_) => self.resets.push((table.to_vec(), name.to_vec(), handle)),
                     }
@@ -130,6 +133,20 @@ impl Transaction<'_> {
         }
         Ok(())
     }
+}
+
+/// Sends a rule again with its counters at nought. One that looks into sets brings new ones, because an anonymous set belongs to one rule;
+/// false if that cannot be done.
+fn send_again(batch: &mut Batch, table: &[u8], chain: &[u8], rule: &RuleMsg<'_>, body: &Body) -> bool {
+    let (place, compat) = (RulePlace::Replace(rule.handle), Some(compat_of(body)));
+    if Exprs::new(rule.exprs).flatten().any(|e| matches!(e, Expr::Other { name: b"lookup", .. })) {
+        let lowered = lower(body, batch.family(), table, Counters::default(), batch.next_set());
+        return lowered.inspect(|l| batch.native_rule(table, chain, place, compat, l)).is_some();
+    }
+    let mut exprs = rule.exprs.to_vec();
+    clear_counts(&mut exprs);
+    batch.raw_rule(table, chain, place, compat, rule.userdata, &exprs);
+    true
 }
 
 /// Puts every counter among the expressions to nought: the numbers are overwritten in place, all else is as it was.

@@ -4,6 +4,7 @@
 pub mod debug;
 pub mod describe;
 pub mod raise;
+pub mod same;
 mod shape;
 
 pub use describe::describe;

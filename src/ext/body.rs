@@ -1,6 +1,6 @@
 //! The body of a rule: its generic part, its matches in the order as written, and what it does.
 
-use super::{Base, Match, PrintCx, Target};
+use super::{Base, Match, NativeCx, PrintCx, Target};
 use crate::types::{Family, Out};
 use crate::wire::{ExprWriter, Verdict};
 
@@ -35,7 +35,36 @@ pub struct Body {
     pub action: Action,
 }
 
+/// In which expressions a rule is written (design: ARCHITECTURE.md, "Two encodings").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// Those that stock 1.8.9 writes.
+    #[default]
+    Stock,
+    /// Native ones in place of every xt match and target that says [`super::Extension::native`]; comments are left out, because they belong
+    /// into the rule's userdata.
+    Native,
+}
+
 impl Body {
+    /// Writes the expressions of the rule in this encoding; the counter starts at these values. The sets that a native rule looks into are
+    /// with the writer afterwards ([`ExprWriter::take_sets`]).
+    pub fn encode_as(&self, encoding: Encoding, family: Family, packets: u64, bytes: u64, x: &mut ExprWriter<'_>) {
+        if encoding == Encoding::Stock {
+            return self.encode(family, packets, bytes, x);
+        }
+        let cx = NativeCx { family, protocol: self.base.protocol };
+        self.base.encode(family, x);
+        for m in self.matches.iter().filter(|m| !matches!(m, Match::Comment(_))) {
+            x.either(|x| m.encode(family, x), |x| m.native(&cx, x));
+        }
+        x.counter(packets, bytes);
+        match &self.action {
+            Action::Target(target) => x.either(|x| target.encode(family, x), |x| target.native(&cx, x)),
+            other => other.encode(family, x),
+        }
+    }
+
     /// Writes the expressions of the rule as stock 1.8.9 does; the counter starts at these values.
     pub fn encode(&self, family: Family, packets: u64, bytes: u64, x: &mut ExprWriter<'_>) {
         self.base.encode(family, x);
@@ -43,15 +72,7 @@ impl Body {
             m.encode(family, x);
         }
         x.counter(packets, bytes);
-        match &self.action {
-            Action::None => {}
-            Action::Accept => x.verdict(Verdict::Accept),
-            Action::Drop => x.verdict(Verdict::Drop),
-            Action::Return => x.verdict(Verdict::Return),
-            Action::Jump(chain) => x.verdict(Verdict::Jump(chain)),
-            Action::Goto(chain) => x.verdict(Verdict::Goto(chain)),
-            Action::Target(target) => target.encode(family, x),
-        }
+        self.action.encode(family, x);
     }
 
     /// Prints the rule as it stands behind `-A CHAIN`, each word with a blank in front; `counters` are printed as `-c` before the action.
@@ -87,6 +108,18 @@ impl Body {
 }
 
 impl Action {
+    fn encode(&self, family: Family, x: &mut ExprWriter<'_>) {
+        match self {
+            Self::None => {}
+            Self::Accept => x.verdict(Verdict::Accept),
+            Self::Drop => x.verdict(Verdict::Drop),
+            Self::Return => x.verdict(Verdict::Return),
+            Self::Jump(chain) => x.verdict(Verdict::Jump(chain)),
+            Self::Goto(chain) => x.verdict(Verdict::Goto(chain)),
+            Self::Target(target) => target.encode(family, x),
+        }
+    }
+
     /// The word behind `-j` or `-g`; empty if there is none.
     pub fn name(&self) -> &[u8] {
         match self {

@@ -17,7 +17,7 @@ pub mod set_use;
 pub mod targets;
 
 pub use base::Base;
-pub use body::{Action, Body};
+pub use body::{Action, Body, Encoding};
 pub use list::{Match, Target};
 pub use options::{Given, Kind, Opt, UsageError, Value};
 

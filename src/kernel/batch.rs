@@ -5,6 +5,7 @@
 //! known only then. Encoding a rule allocates nothing but the buffer's growth. Sources: fact sheet 1.4, 1.6, 2.6.
 
 use super::error::{ENOENT, Refusal};
+use super::native::Lowered;
 use super::op::{Op, OpKind, What};
 use crate::compile::describe;
 use crate::model::BuiltinChain;
@@ -35,6 +36,8 @@ enum WhatKind {
     Table,
     Chain,
     RuleIn,
+    /// A set that a rule of this chain brings with it: it is refused as its rule is.
+    SetFor,
 }
 
 /// The record of one message.
@@ -87,6 +90,8 @@ pub struct Batch {
     names: Interner,
     line: u32,
     rule_id: Option<u32>,
+    /// The id of the next set.
+    next_set: u32,
     /// Indices of rules over [`LISTABLE_MAX`].
     unlistable: Vec<usize>,
 }
@@ -116,6 +121,7 @@ impl Batch {
             names: Interner::default(),
             line: 0,
             rule_id: None,
+            next_set: 1,
             unlistable: Vec::new(),
         }
     }
@@ -191,7 +197,7 @@ impl Batch {
         let what = match record.what {
             WhatKind::Table => What::Table(name),
             WhatKind::Chain => What::Chain(name),
-            WhatKind::RuleIn => What::RuleIn(name),
+            WhatKind::RuleIn | WhatKind::SetFor => What::RuleIn(name),
         };
         Some(Op { line: record.line, kind: record.kind, what })
     }
@@ -327,6 +333,34 @@ impl Batch {
         self.new_rule(table, chain, place, compat, userdata, |w| w.raw(exprs));
     }
 
+    /// Adds a rule in native expressions, after the sets that it looks into. Its ids of sets begin at [`Batch::next_set`].
+    pub fn native_rule(
+        &mut self,
+        table: &[u8],
+        chain: &[u8],
+        place: RulePlace,
+        compat: Option<(u32, u32)>,
+        rule: &Lowered,
+    ) {
+        let (_, kind) = flags_and_kind(place);
+        for (id, set) in &rule.sets {
+            let m = self.begin(NFT_MSG_NEWSET, NLM_F_CREATE, kind, WhatKind::SetFor, chain);
+            set.write_set(&mut self.w, table, *id);
+            self.w.end(m);
+            let m = self.begin(NFT_MSG_NEWSETELEM, NLM_F_CREATE, kind, WhatKind::SetFor, chain);
+            set.write_elements(&mut self.w, table, *id);
+            self.w.end(m);
+            self.next_set = self.next_set.max(id.saturating_add(1));
+        }
+        let userdata = Some(rule.userdata.as_slice()).filter(|u| !u.is_empty());
+        self.raw_rule(table, chain, place, compat.filter(|_| rule.xt), userdata, &rule.exprs);
+    }
+
+    /// The id that the next set of this batch gets.
+    pub fn next_set(&self) -> u32 {
+        self.next_set
+    }
+
     fn new_rule(
         &mut self,
         table: &[u8],
@@ -336,11 +370,7 @@ impl Batch {
         userdata: Option<&[u8]>,
         exprs: impl FnOnce(&mut Writer),
     ) {
-        let (flags, kind) = match place {
-            RulePlace::Append => (NLM_F_CREATE | NLM_F_APPEND, OpKind::RuleAppend),
-            RulePlace::First | RulePlace::Before(_) | RulePlace::BeforeId(_) => (NLM_F_CREATE, OpKind::RuleInsert),
-            RulePlace::Replace(_) => (NLM_F_CREATE | NLM_F_REPLACE, OpKind::RuleReplace),
-        };
+        let (flags, kind) = flags_and_kind(place);
         let start = self.w.len();
         let m = self.begin(NFT_MSG_NEWRULE, flags, kind, WhatKind::RuleIn, chain);
         let w = &mut self.w;
@@ -401,16 +431,27 @@ impl Batch {
 
     /// Where the expressions of message `i` lie in [`Batch::as_bytes`]: the payload of its `NFTA_RULE_EXPRESSIONS`.
     pub fn rules_range(&self, i: usize) -> Option<Range<usize>> {
+        self.attribute_range(i, NFTA_RULE_EXPRESSIONS)
+    }
+
+    /// The userdata of the rule that message `i` makes.
+    pub fn userdata(&self, i: usize) -> Option<&[u8]> {
+        self.as_bytes().get(self.attribute_range(i, NFTA_RULE_USERDATA)?)
+    }
+
+    fn attribute_range(&self, i: usize, ty: u16) -> Option<Range<usize>> {
         let record = self.records.get(i)?;
         // The same number is another attribute in messages of other types.
-        if !matches!(record.kind, OpKind::RuleAppend | OpKind::RuleInsert | OpKind::RuleReplace) {
+        if !matches!(record.kind, OpKind::RuleAppend | OpKind::RuleInsert | OpKind::RuleReplace)
+            || record.what == WhatKind::SetFor
+        {
             return None;
         }
         let message_at = usize::try_from(record.at).ok()?;
         let (_, attrs) = self.message(i)?.nfgen().ok()?;
         for attr in crate::wire::Attrs::new(attrs) {
             let attr = attr.ok()?;
-            if attr.ty == NFTA_RULE_EXPRESSIONS {
+            if attr.ty == ty {
                 // Headers before the payload: nlmsghdr, nfgenmsg, nlattr.
                 let from = message_at + crate::wire::NLMSG_HEADER_LEN + 4 + attr.at + 4;
                 return Some(from..from + attr.payload.len());
@@ -425,6 +466,15 @@ impl Batch {
     pub fn rules_mut(&mut self, i: usize) -> Option<&mut [u8]> {
         let range = self.rules_range(i)?;
         self.w.as_bytes_mut().get_mut(range)
+    }
+}
+
+/// The flags of the message that makes a rule in a place, and what it is called.
+fn flags_and_kind(place: RulePlace) -> (u16, OpKind) {
+    match place {
+        RulePlace::Append => (NLM_F_CREATE | NLM_F_APPEND, OpKind::RuleAppend),
+        RulePlace::First | RulePlace::Before(_) | RulePlace::BeforeId(_) => (NLM_F_CREATE, OpKind::RuleInsert),
+        RulePlace::Replace(_) => (NLM_F_CREATE | NLM_F_REPLACE, OpKind::RuleReplace),
     }
 }
 

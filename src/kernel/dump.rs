@@ -8,7 +8,8 @@ use super::session::{Chain, Session, Table, nft};
 use crate::types::Family;
 use crate::wire::consts::*;
 use crate::wire::msg::{ChainMsg, ErrorMsg, RuleMsg, SetMsg, TableMsg};
-use crate::wire::{Attrs, Header, MessageIter, Writer};
+use crate::wire::set::Dumped;
+use crate::wire::{AnonSet, Attrs, Header, MessageIter, Writer};
 use rustix::net::RecvFlags;
 use std::ops::ControlFlow;
 
@@ -61,6 +62,28 @@ impl Session {
             Ok((set.table == table).then(|| (set.name.to_vec(), set.flags)))
         });
         absent_is_empty(sets)
+    }
+
+    /// Whether a set of a table is of the same kind and holds just the same keys; false if there is no such set.
+    pub fn set_is(&mut self, family: Family, table: &[u8], name: &[u8], wanted: &AnonSet) -> Result<bool, Error> {
+        let Some(flags) = self.set_flags(family, table, name)? else { return Ok(false) };
+        let filter = |w: &mut Writer| {
+            w.text(NFTA_SET_ELEM_LIST_TABLE, table);
+            w.text(NFTA_SET_ELEM_LIST_SET, name);
+        };
+        let (mut elements, mut plain) = (Dumped::default(), true);
+        let dumped = self.dump(NFT_MSG_GETSETELEM, family, filter, &mut |part| {
+            match part {
+                Part::Attrs(attrs) => plain &= AnonSet::read_elements(attrs, &mut elements)?.is_some(),
+                Part::Restart => (elements, plain) = (Dumped::default(), true),
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        match dumped {
+            Err(Error::Netlink(ENOENT)) => Ok(false),
+            Err(e) => Err(e),
+            Ok(()) => Ok(plain && wanted.is_dumped(flags, &elements)),
+        }
     }
 
     /// Whether the table has stateful objects (named counters, quotas …) or flowtables.

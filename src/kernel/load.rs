@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::{Chain as KernelChain, Error, Event, Session};
-use crate::compile::{Raised, Raiser};
+use super::{Chain as KernelChain, Error, Event, RuleReader, Session};
+use crate::compile::Raised;
 use crate::model::{Chain, Policy, Rule, Ruleset, TABLES, Table, builtins};
 use crate::types::Family;
 use crate::wire::consts::NF_DROP;
@@ -48,12 +48,12 @@ fn table(session: &mut Session, family: Family, name: &[u8], chains: &[&KernelCh
 }
 
 fn rules(session: &mut Session, family: Family, table: &[u8], chain: &[u8]) -> Result<Vec<Rule>, Error> {
-    let mut raiser = Raiser::new(family);
+    let mut reader = RuleReader::new(family);
     let mut rules = Vec::new();
     session.rules(family, table, chain, &mut |event| {
         match event {
             Event::Restart => rules.clear(),
-            Event::Rule(rule) => rules.push(match raiser.raise(rule.exprs, rule.userdata) {
+            Event::Rule(rule) => rules.push(match reader.raise(table, rule.exprs, rule.userdata) {
                 Raised::Rule(body, counters) => Rule { body: Some(body), counters },
                 Raised::Opaque(counters) => Rule { body: None, counters },
             }),

@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::error::*;
 use crate::types::{Counters, Family};
 use crate::wire::consts::*;
-use crate::wire::msg::{ChainMsg, ErrorMsg, TableMsg, decode_generation};
+use crate::wire::msg::{ChainMsg, ErrorMsg, SetMsg, TableMsg, decode_generation};
 use crate::wire::{DecodeError, MessageIter, Writer};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use rustix::buffer::spare_capacity;
@@ -159,6 +159,19 @@ impl Session {
                 w.text(NFTA_CHAIN_NAME, name);
             },
             |attrs| Ok(Chain::from_msg(&ChainMsg::decode(attrs)?)),
+        )
+    }
+
+    /// `NFT_SET_*` of a set by name.
+    pub(super) fn set_flags(&mut self, family: Family, table: &[u8], name: &[u8]) -> Result<Option<u32>, Error> {
+        self.get(
+            nft(NFT_MSG_GETSET),
+            family.nfproto(),
+            |w| {
+                w.text(NFTA_SET_TABLE, table);
+                w.text(NFTA_SET_NAME, name);
+            },
+            |attrs| Ok(SetMsg::decode(attrs)?.flags),
         )
     }
 

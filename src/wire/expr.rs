@@ -326,6 +326,8 @@ pub struct ExprWriter<'w> {
     /// The id in the batch of the first set; the others follow it.
     first_set: u32,
     sets: Vec<AnonSet>,
+    /// How many xt expressions were written.
+    xt: u32,
 }
 
 impl<'w> ExprWriter<'w> {
@@ -336,12 +338,12 @@ impl<'w> ExprWriter<'w> {
 
     /// The same, where sets that the rule looks into get ids from `first_set` on.
     pub fn with_set_ids(writer: &'w mut Writer, first_set: u32) -> Self {
-        Self { w: writer, reg: NFT_REG_1, first_set, sets: Vec::new() }
+        Self { w: writer, reg: NFT_REG_1, first_set, sets: Vec::new(), xt: 0 }
     }
 
     /// The register that the next expression loads into, changes or compares: `NFT_REG_*` or `NFT_REG32_*`.
     pub fn at(&mut self, reg: u32) -> &mut Self {
-        self.reg = reg;
+        self.reg = register(reg);
         self
     }
 
@@ -497,6 +499,7 @@ impl<'w> ExprWriter<'w> {
 
     fn compat(&mut self, kind: &str, attrs: [u16; 3], name: &str, rev: u32, fill: impl FnOnce(&mut BlobWriter<'_>)) {
         let [name_attr, rev_attr, info_attr] = attrs;
+        self.xt += 1;
         self.expr(kind, |w, _| {
             w.text(name_attr, name.as_bytes());
             w.u32(rev_attr, rev);
@@ -506,6 +509,17 @@ impl<'w> ExprWriter<'w> {
             blob.align(8);
             w.close(info);
         });
+    }
+}
+
+/// A register by the number under which the kernel shows it: the first word of each long one bears the number of that.
+fn register(reg: u32) -> u32 {
+    match reg {
+        NFT_REG32_00 => NFT_REG_1,
+        NFT_REG32_04 => NFT_REG_2,
+        NFT_REG32_08 => NFT_REG_3,
+        NFT_REG32_12 => NFT_REG_4,
+        other => other,
     }
 }
 

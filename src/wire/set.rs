@@ -57,6 +57,18 @@ impl Key {
         self.len() == 0
     }
 
+    /// The type as a field of a concatenation: nft ends with a failed assertion where it finds a plain number there.
+    fn ty_in_concatenation(self) -> u32 {
+        match self {
+            Self::Number(1) => Self::Protocol.ty(),
+            Self::Number(2) => Self::Port.ty(),
+            Self::Number(4) => Self::Mark.ty(),
+            Self::Number(6) => Self::Ether.ty(),
+            Self::Number(16) => Self::V6.ty(),
+            other => other.ty(),
+        }
+    }
+
     fn ty(self) -> u32 {
         match self {
             Self::Number(_) => 4,
@@ -171,7 +183,10 @@ impl AnonSet {
 
     /// The attributes of `NFT_MSG_NEWSET`.
     pub fn write_set(&self, w: &mut Writer, table: &[u8], id: u32) {
-        let ty = self.fields.iter().fold(0, |ty: u32, field| (ty << TYPE_BITS) | field.ty());
+        let ty = match self.fields.as_slice() {
+            [one] => one.ty(),
+            many => many.iter().fold(0, |ty: u32, field| (ty << TYPE_BITS) | field.ty_in_concatenation()),
+        };
         w.text(NFTA_SET_TABLE, table);
         w.text(NFTA_SET_NAME, ANY_NAME);
         w.u32(NFTA_SET_FLAGS, self.flags());
@@ -180,7 +195,7 @@ impl AnonSet {
         w.u32(NFTA_SET_ID, id);
         let desc = w.nest(NFTA_SET_DESC);
         w.u32(NFTA_SET_DESC_SIZE, number(self.elements().len()));
-        if self.fields.len() > 1 {
+        if self.fields.len() > 1 && self.is_interval() {
             let concat = w.nest(NFTA_SET_DESC_CONCAT);
             for field in &self.fields {
                 let elem = w.nest(NFTA_LIST_ELEM);

@@ -3,7 +3,7 @@
 use super::{Form, Lines, Listed, Request, declaration, header, incompatible};
 use crate::cli::failure::Failure;
 use crate::cli::transaction::Transaction;
-use crate::compile::raise::{Raised, Raiser};
+use crate::compile::raise::Raised;
 use crate::kernel;
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::types::Out;
@@ -59,10 +59,10 @@ pub fn show_planned(
 /// How many rules lead to each chain.
 fn references(tx: &mut Transaction<'_>, request: &Request<'_>) -> Result<BTreeMap<Vec<u8>, u32>, Failure> {
     let mut counts = BTreeMap::new();
-    let mut raiser = Raiser::new(request.family);
+    let mut reader = kernel::RuleReader::new(request.family);
     for chain in tx.own_chains(request.table)? {
         tx.each_rule(request.table, &chain, |rule| {
-            if let Raised::Rule(body, _) = raiser.raise(rule.exprs, rule.userdata)
+            if let Raised::Rule(body, _) = reader.raise(rule.table, rule.exprs, rule.userdata)
                 && let Some(to) = body.action.chain()
             {
                 *counts.entry(to.to_vec()).or_default() += 1;

@@ -8,6 +8,8 @@
 //! short: the first that begins so is meant.
 //! # Wire
 //! xt `addrtype` revision 1: `struct xt_addrtype_info_v1 { u16 source, dest; u32 flags; }`, host order; bit n of a mask is `RTN_*` n.
+//! Native: IPv4 `fib saddr|daddr [. iif|oif] type` and a lookup among the types (`cmp` for one). IPv6 only what goes by the address alone, as
+//! compares with it: of LOCAL, ANYCAST and UNREACHABLE `fib` knows other answers than the xt match.
 //! # Evaluates
 //! Asks `Env::host`, on the limiting interface; unknown where that is.
 //! # Differs
@@ -17,12 +19,13 @@
 
 use crate::ext::limits::{self, INCOMING, OUTGOING};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::{AddrType as HostType, Env};
 use crate::types::{Family, Out, Tri};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{AnonSet, BlobWriter, ExprWriter, Key};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Types of the addresses; each side has a mask of types and whether it is inverted.
@@ -209,6 +212,23 @@ impl Extension for AddrType {
         };
         (src.is_some() || dst.is_some()).then_some(Self { src, dst, limit })
     }
+
+    fn native(&self, cx: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let sides = [(self.src, NFTA_FIB_F_SADDR, 8), (self.dst, NFTA_FIB_F_DADDR, 24)];
+        sides.into_iter().all(|(side, flag, offset)| match side {
+            None => true,
+            Some((types, not)) if cx.family == Family::V4 => {
+                let limit = match self.limit {
+                    Limit::None => 0,
+                    Limit::In => NFTA_FIB_F_IIF,
+                    Limit::Out => NFTA_FIB_F_OIF,
+                };
+                native_by_route(types, not, flag | limit, x);
+                true
+            }
+            Some((types, not)) => native_by_address(types, not, offset, x),
+        })
+    }
 }
 
 /// Reads a list of types; each by the beginning of its name, in any case. The texts of errors differ for what stands before a comma.
@@ -235,6 +255,49 @@ fn print(types: u16, out: &mut Out) {
             comma = ",";
         }
     }
+}
+
+fn native_by_route(types: u16, not: bool, flags: u32, x: &mut ExprWriter<'_>) {
+    let wanted: Vec<u32> = (0u32..16).filter(|ty| types & (1 << ty) != 0).collect();
+    x.fib(NFT_FIB_RESULT_ADDRTYPE, flags);
+    match *wanted {
+        [] if not => {}
+        [] => x.never(),
+        [one] => x.cmp_eq(not, &one.to_ne_bytes()),
+        _ => {
+            let mut set = AnonSet::new(&[Key::AddrType]);
+            wanted.iter().for_each(|ty| set.value(&[&ty.to_ne_bytes()]));
+            x.lookup(not, set);
+        }
+    }
+}
+
+/// IPv6: the types must all hold, and no address is of two of these.
+fn native_by_address(types: u16, not: bool, offset: u32, x: &mut ExprWriter<'_>) -> bool {
+    let (unspec, unicast, multicast) = (mask(HostType::Unspec), mask(HostType::Unicast), mask(HostType::Multicast));
+    if types & !(unspec | unicast | multicast) != 0 {
+        return false;
+    }
+    let address = |x: &mut ExprWriter<'_>, len| x.payload(NFT_PAYLOAD_NETWORK_HEADER, offset, len);
+    if types == unspec {
+        address(x, 16);
+        x.cmp_eq(not, &[0; 16]);
+    } else if types == multicast {
+        address(x, 1);
+        x.cmp_eq(not, &[0xff]);
+    } else if types == unicast {
+        // Neither the unspecified address nor a multicast or a mapped IPv4 address.
+        let mapped = |last: u8| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, last, last, last, last];
+        let mut others = AnonSet::new(&[Key::V6]);
+        others.value(&[&[0; 16]]);
+        others.range(&[(&mapped(0), &mapped(0xff))]);
+        others.range(&[(&[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[0xff; 16])]);
+        address(x, 16);
+        x.lookup(!not, others);
+    } else if types != 0 && !not {
+        x.never();
+    }
+    true
 }
 
 impl MatchExt for AddrType {

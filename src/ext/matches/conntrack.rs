@@ -11,6 +11,9 @@
 //! # Wire
 //! xt `conntrack` revision 3, `struct xt_conntrack_mtinfo3` (164 bytes, host order but for the addresses). What is not asked for is zero.
 //! An IPv4 mask fills 4 of its 16 bytes; the mask of an address given without one, all 16. `--ctdir REPLY` is direction, inverted.
+//! Native: `ct` loads and compares. Not for `--ctexpire` (of a connection that is not confirmed, the two read different things), nor where a
+//! packet without an entry would match by its state whatever else is asked, nor for SNAT and DNAT beside another
+//! state or with `!`.
 //! # Evaluates
 //! Unknown if the packet has no conntrack state, or (beside `--ctstate` without SNAT and DNAT) no entry, where it should.
 //! # Differs
@@ -21,12 +24,13 @@
 //! iptables-extensions(8) "conntrack"; `linux/netfilter/xt_conntrack.h`, `nf_conntrack_common.h`; fact sheet 3.2, 3.4, 8.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft, resolve};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft, resolve};
 use crate::packet::env::Env;
 use crate::packet::{Conntrack as PacketCt, CtDirection, CtEntry, CtState, Packet, ct_status};
 use crate::types::{Family, Network, Out, Tri};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 use std::net::IpAddr;
 
 /// The conditions on a connection; boxed, because most rules have none.
@@ -261,6 +265,10 @@ impl Extension for Conntrack {
         }
         info.is_sayable().then_some(made)
     }
+
+    fn native(&self, cx: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        self.0.native(cx.family, x)
+    }
 }
 
 impl Info {
@@ -411,6 +419,72 @@ impl Info {
         }
     }
 
+    /// Whether every packet that has the state that is asked for has an entry too.
+    fn implies_entry(&self) -> bool {
+        let without_entry = state_bit(CtState::Invalid) | state_bit(CtState::Untracked);
+        match (self.has(STATE), self.inverted(STATE)) {
+            (false, _) => true,
+            (true, false) => self.states & without_entry == 0,
+            (true, true) => self.states & without_entry == without_entry,
+        }
+    }
+
+    fn native(&self, family: Family, x: &mut ExprWriter<'_>) -> bool {
+        let others = self.flags & !(1 << STATE) != 0;
+        if self.has(EXPIRES)
+            || (others && !self.implies_entry())
+            || (self.states & (SNAT | DNAT) != 0 && (self.inverted(STATE) || self.states & !(SNAT | DNAT) != 0))
+            || self.ports.iter().any(|(low, high)| low > high)
+        {
+            return false;
+        }
+        if self.has(STATE) {
+            self.native_state(x);
+        }
+        if self.has(DIRECTION) {
+            x.ct(NFT_CT_DIRECTION, None);
+            x.cmp_eq(self.inverted(DIRECTION), &[0]);
+        }
+        if self.has(PROTO) {
+            x.ct(NFT_CT_PROTOCOL, None);
+            x.cmp_eq(self.inverted(PROTO), &[self.protocol]);
+        }
+        let sides = [
+            (NFT_CT_SRC, NFT_CT_PROTO_SRC, false),
+            (NFT_CT_DST, NFT_CT_PROTO_DST, false),
+            (NFT_CT_SRC, NFT_CT_PROTO_SRC, true),
+            (NFT_CT_DST, NFT_CT_PROTO_DST, true),
+        ];
+        for (((id, _), addr), (key, _, reply)) in ADDRS.iter().zip(&self.addrs).zip(sides) {
+            if self.has(*id) {
+                addr.native(family, key, reply, self.inverted(*id), x);
+            }
+        }
+        for (((id, _), (low, high)), (_, key, reply)) in PORTS.iter().zip(&self.ports).zip(sides) {
+            if self.has(*id) {
+                x.ct(key, Some(reply));
+                x.within(self.inverted(*id), &low.to_be_bytes(), &high.to_be_bytes());
+            }
+        }
+        if self.has(STATUS) {
+            x.ct(NFT_CT_STATUS, None);
+            x.mask(&u32::from(self.statuses).to_ne_bytes());
+            x.cmp_eq(!self.inverted(STATUS), &[0; 4]);
+        }
+        true
+    }
+
+    fn native_state(&self, x: &mut ExprWriter<'_>) {
+        let nat = u32::from(self.states & (SNAT | DNAT)) >> 2;
+        if nat == 0 {
+            native_states(self.states, self.inverted(STATE), x);
+            return;
+        }
+        x.ct(NFT_CT_STATUS, None);
+        x.mask(&nat.to_ne_bytes());
+        x.cmp_eq(true, &[0; 4]);
+    }
+
     /// The answer of one condition, if it is asked for.
     fn test(&self, id: u8, holds: impl FnOnce() -> Tri) -> Tri {
         if self.has(id) { holds().xor(self.inverted(id)) } else { Tri::True }
@@ -485,6 +559,19 @@ impl Addr {
 
     fn contains(&self, addr: IpAddr) -> bool {
         Network::new(addr, self.mask()) == Network::new(self.addr, self.mask())
+    }
+
+    fn native(&self, family: Family, key: u32, reply: bool, invert: bool, x: &mut ExprWriter<'_>) {
+        let len = family.addr_len();
+        let (addr, mask) = (Network::host(self.addr).addr_octets(), Network::host(self.mask()).addr_octets());
+        let mut masked = addr;
+        masked.iter_mut().zip(mask).for_each(|(a, m)| *a &= m);
+        let (masked, mask) = (masked.get(..len).unwrap_or(&masked), mask.get(..len).unwrap_or(&mask));
+        x.ct(key, Some(reply));
+        if mask.iter().any(|m| *m != 0xff) {
+            x.mask(mask);
+        }
+        x.cmp_eq(invert, masked);
     }
 
     fn print(&self, out: &mut Out, cx: &PrintCx<'_>) {
@@ -567,6 +654,16 @@ pub(super) fn translate_bits(out: &mut Out, bits: u16, names: &[(&str, u16)]) {
         out.str(if i > 0 { "," } else { "" });
         out.str(&name.to_lowercase().replace('_', "-"));
     }
+}
+
+/// Writes that the packet has one of these states (`XT_CONNTRACK_STATE_*`) or, inverted, none; those of nf_tables are the same but for one.
+pub(super) fn native_states(states: u16, invert: bool, x: &mut ExprWriter<'_>) {
+    const NFT_UNTRACKED: u32 = 1 << 6;
+    let untracked = if states & state_bit(CtState::Untracked) != 0 { NFT_UNTRACKED } else { 0 };
+    let bits = u32::from(states & 0x0f) | untracked;
+    x.ct(NFT_CT_STATE, None);
+    x.mask(&bits.to_ne_bytes());
+    x.cmp_eq(!invert, &[0; 4]);
 }
 
 /// Prints the names of the bits with commas between.

@@ -7,6 +7,7 @@
 //! # Wire
 //! xt `icmp` revision 0: `struct ipt_icmp { u8 type, code[2], invflags; }`. Also read: `payload th+0 1|2; cmp` and a code behind it, as nft
 //! writes `icmp type`.
+//! Native: the eighth byte must be there; `payload load` of type and code, `cmp` or `range`.
 //! # Evaluates
 //! Always known. A packet with less than eight bytes of ICMP is dropped at once.
 //! # Differs
@@ -18,13 +19,13 @@ use super::icmp_type::{EXAMPLES, IcmpType};
 use crate::ext::limits::Limit;
 use crate::ext::list::Match;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Body, Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::packet::protocol::ICMP;
 use crate::types::{Family, Out, Tri};
-use crate::wire::BlobWriter;
 use crate::wire::cond::Item;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// A type and codes of ICMP; type 255 is every one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +83,16 @@ impl Extension for Icmp {
 
     fn decode(info: &[u8], _: Family) -> Option<Self> {
         IcmpType::decode(info).map(Self)
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        self.0.native(x);
+        if self.0.kind == u8::MAX && self.0.invert {
+            x.never();
+        } else if self.0.kind != u8::MAX {
+            self.0.native_codes(x);
+        }
+        true
     }
 }
 

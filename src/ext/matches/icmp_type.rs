@@ -7,9 +7,9 @@ use crate::ext::options::{UsageError, leading_number, usage_bytes};
 use crate::ext::{PrintCx, nft};
 use crate::types::{Family, Out};
 use crate::usage;
-use crate::wire::BlobWriter;
 use crate::wire::cond::{Cond, Field, Test};
 use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// A type and a range of codes, both ends included, or all messages but these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -183,6 +183,22 @@ impl IcmpType {
             _ => (min, rest),
         };
         if rest.is_empty() { Ok(Self { kind, min, max, invert }) } else { Err(odd(rest)) }
+    }
+
+    /// Writes that the header is whole.
+    pub fn native(self, x: &mut ExprWriter<'_>) {
+        x.whole(NFT_PAYLOAD_TRANSPORT_HEADER, 8);
+    }
+
+    /// Writes the condition on type and codes, which lie one behind the other.
+    pub fn native_codes(self, x: &mut ExprWriter<'_>) {
+        if (self.min, self.max) == (0, u8::MAX) {
+            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
+            x.cmp_eq(self.invert, &[self.kind]);
+        } else {
+            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
+            x.within(self.invert, &[self.kind, self.min], &[self.kind, self.max]);
+        }
     }
 
     /// Prints ` --OPTION 8`, ` ! --OPTION 3/1`, ` --OPTION 3/1:4`; in IPv4 ` --OPTION any` for every type.

@@ -7,6 +7,7 @@
 //! # Wire
 //! xt `iprange` revision 1: `struct xt_iprange_mtinfo { union nf_inet_addr src_min, src_max, dst_min, dst_max; u8 flags; }`, addresses in
 //! network order, IPv4 in the first four of sixteen bytes.
+//! Native: `payload load` of the address, `range` (`cmp` for a single one).
 //! # Evaluates
 //! Always known.
 //! # Differs
@@ -15,12 +16,13 @@
 //! iptables-extensions(8) "iprange"; `linux/netfilter/xt_iprange.h`; fact sheet 3.4.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, numeric_host, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Out, Tri};
+use crate::types::{Family, Network, Out, Tri};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -166,6 +168,21 @@ impl Extension for IpRange {
         };
         let (src, dst) = (range(FLAG_SRC, FLAG_SRC_INV), range(FLAG_DST, FLAG_DST_INV));
         (src.is_some() || dst.is_some()).then_some(Self { src, dst })
+    }
+
+    fn native(&self, cx: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let offsets = match cx.family {
+            Family::V4 => (12, 16),
+            Family::V6 => (8, 24),
+        };
+        for (range, offset) in [(self.src, offsets.0), (self.dst, offsets.1)] {
+            let Some(range) = range else { continue };
+            let len = cx.family.addr_len();
+            let [first, last] = [range.first, range.last].map(|addr| Network::host(addr).addr_octets());
+            x.payload(NFT_PAYLOAD_NETWORK_HEADER, offset, len as u32);
+            x.within(range.invert, first.get(..len).unwrap_or(&first), last.get(..len).unwrap_or(&last));
+        }
+        true
     }
 }
 

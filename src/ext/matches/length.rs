@@ -6,6 +6,7 @@
 //! `[!] --length N[:M]`, 0 to 65535; a missing end is 0 or 65535.
 //! # Wire
 //! xt `length` revision 0: `struct xt_length_info { u16 min, max; u8 invert; }`, host order, 6 bytes.
+//! Native: `meta load length`, turned to network order, `cmp` or `range`.
 //! # Evaluates
 //! Always known.
 //! # Differs
@@ -14,11 +15,12 @@
 //! iptables-extensions(8) "length"; `linux/netfilter/xt_length.h`.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// The range of lengths in bytes, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +76,13 @@ impl Extension for Length {
     fn decode(info: &[u8], _: Family) -> Option<Self> {
         let [a, b, c, d, invert, ..] = *info else { return None };
         Some(Self { min: u16::from_ne_bytes([a, b]), max: u16::from_ne_bytes([c, d]), invert: invert != 0 })
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        x.meta(NFT_META_LEN);
+        x.hton(4, 4);
+        x.within(self.invert, &u32::from(self.min).to_be_bytes(), &u32::from(self.max).to_be_bytes());
+        true
     }
 }
 

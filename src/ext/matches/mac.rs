@@ -6,6 +6,7 @@
 //! `[!] --mac-source xx:xx:xx:xx:xx:xx`.
 //! # Wire
 //! xt `mac` revision 0: `struct xt_mac_info { u8 srcaddr[6]; int invert; }`, 12 bytes with two of padding.
+//! Native: `meta load iiftype` must be Ethernet, as the xt match insists; `payload load` of 6 bytes of the link layer's header, `cmp`.
 //! # Evaluates
 //! Always known.
 //! # Differs
@@ -15,11 +16,12 @@
 
 use crate::ext::limits::{INCOMING, Limit};
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// A source address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +83,15 @@ impl Extension for Mac {
         let (addr, rest) = info.split_first_chunk()?;
         let [_, _, a, b, c, d, ..] = *rest else { return None };
         Some(Self { addr: *addr, invert: u32::from_ne_bytes([a, b, c, d]) != 0 })
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        const ARPHRD_ETHER: u16 = 1;
+        x.meta(NFT_META_IFTYPE);
+        x.cmp_eq(false, &ARPHRD_ETHER.to_ne_bytes());
+        x.payload(NFT_PAYLOAD_LL_HEADER, 6, 6);
+        x.cmp_eq(self.invert, &self.addr);
+        true
     }
 }
 

@@ -1,9 +1,11 @@
 //! The matches, one file each; their one list is in [`super::Match`].
 
 pub mod addrtype;
+pub mod cluster;
 pub mod comment;
 pub mod connbytes;
 pub mod connlabel;
+pub mod connlimit;
 pub mod connmark;
 pub mod conntrack;
 pub mod cpu;
@@ -26,12 +28,14 @@ pub mod physdev;
 pub mod pkttype;
 pub mod policy;
 pub mod ports;
+pub mod quota;
 pub mod realm;
 pub mod recent;
 pub mod rpfilter;
 pub mod sctp;
 pub mod set;
 pub mod state;
+pub mod statistic;
 pub mod tcp;
 pub mod tcpmss;
 #[cfg(test)]

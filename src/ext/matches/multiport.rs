@@ -8,6 +8,8 @@
 //! # Wire
 //! xt `multiport` revision 1: `struct xt_multiport_v1 { u8 flags, count; u16 ports[15]; u8 pflags[15]; u8 invert; }`, host order; `pflags` is
 //! 1 at the first port of a range.
+//! Native: the four bytes of both ports must be there; `payload load` of the port and a lookup in an anonymous set (one port or one range:
+//! `cmp`, `range`). For `--ports` the key is both ports, and the set has what has the first among them and, apart, what has only the second.
 //! # Evaluates
 //! Always known. A packet with less than four bytes of transport header is dropped at once.
 //! # Differs
@@ -18,12 +20,13 @@
 use super::ports::print_port;
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, port};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{AnonSet, BlobWriter, ExprWriter, Key};
 
 /// A list of ports and which port of the packet is looked up in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -185,6 +188,24 @@ impl Extension for Multiport {
         }
         (!ports.is_empty()).then_some(Self { side, ports, invert: *rest.first()? != 0 })
     }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        x.whole(NFT_PAYLOAD_TRANSPORT_HEADER, 4);
+        let side = |x: &mut ExprWriter<'_>, offset| {
+            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset, 2);
+            self.look_up(x);
+        };
+        match self.side {
+            Side::Source => side(x, 0),
+            Side::Destination => side(x, 2),
+            Side::Either if self.invert => {
+                side(x, 0);
+                side(x, 2);
+            }
+            Side::Either => self.look_up_either(x),
+        }
+        true
+    }
 }
 
 /// Reads `p[,p|,p:p]…`.
@@ -209,6 +230,22 @@ fn parse(text: &[u8], cx: &ParseCx<'_>) -> Result<Vec<(u16, Option<u16>)>, Usage
         ports.push((first, Some(last)));
     }
     Ok(ports)
+}
+
+/// What lies between ranges that are in order and do not touch.
+fn gaps(ranges: &[(u16, u16)]) -> Vec<(u16, u16)> {
+    let mut gaps = Vec::new();
+    let mut next = Some(0u16);
+    for (first, last) in ranges {
+        if let (Some(from), Some(to)) = (next, first.checked_sub(1))
+            && from <= to
+        {
+            gaps.push((from, to));
+        }
+        next = last.checked_add(1);
+    }
+    gaps.extend(next.map(|from| (from, u16::MAX)));
+    gaps
 }
 
 impl Multiport {
@@ -243,6 +280,50 @@ impl Multiport {
         }
         out.str(" }");
         !self.invert && self.ports.iter().all(|(port, last)| last.is_none() && !matches!(*port, 0 | u16::MAX))
+    }
+
+    /// The ports as ranges in order that do not touch.
+    fn ranges(&self) -> Vec<(u16, u16)> {
+        let mut sorted: Vec<(u16, u16)> =
+            self.ports.iter().map(|(first, last)| (*first, last.unwrap_or(*first))).collect();
+        sorted.sort_unstable();
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for (first, last) in sorted {
+            match ranges.last_mut() {
+                Some(before) if before.1 == u16::MAX || first <= before.1 + 1 => before.1 = before.1.max(last),
+                _ => ranges.push((first, last)),
+            }
+        }
+        ranges
+    }
+
+    fn look_up(&self, x: &mut ExprWriter<'_>) {
+        let ranges = self.ranges();
+        if let [(first, last)] = *ranges {
+            x.within(self.invert, &first.to_be_bytes(), &last.to_be_bytes());
+            return;
+        }
+        let mut set = AnonSet::new(&[Key::Port]);
+        for (first, last) in ranges {
+            set.range(&[(&first.to_be_bytes(), &last.to_be_bytes())]);
+        }
+        x.lookup(self.invert, set);
+    }
+
+    fn look_up_either(&self, x: &mut ExprWriter<'_>) {
+        let ranges = self.ranges();
+        let mut set = AnonSet::new(&[Key::Port, Key::Port]);
+        let mut add = |src: (u16, u16), dst: (u16, u16)| {
+            let [a, b, c, d] = [src.0, src.1, dst.0, dst.1].map(u16::to_be_bytes);
+            set.range(&[(&a, &b), (&c, &d)]);
+        };
+        ranges.iter().for_each(|range| add(*range, (0, u16::MAX)));
+        for gap in gaps(&ranges) {
+            ranges.iter().for_each(|range| add(gap, *range));
+        }
+        x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2);
+        x.at(NFT_REG32_01).payload(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2);
+        x.lookup(false, set);
     }
 
     fn has(&self, port: u16) -> bool {

@@ -8,6 +8,8 @@
 //! `--gid-owner`: a supplementary group will do, `[!] --socket-exists`; at least one of the other three. Hooks OUTPUT and POSTROUTING.
 //! # Wire
 //! xt `owner` revision 1: `struct xt_owner_match_info { u32 uid_min, uid_max, gid_min, gid_max; u8 match, invert; }`, host order.
+//! Native: `meta load skuid` and `skgid`, turned to network order, `cmp` or `range`. Not for `!`, because packets without a socket match then
+//! and the load ends the rule for them; not for `--socket-exists` and `--suppl-groups`, which no expression asks.
 //! # Evaluates
 //! Unknown with `--suppl-groups` if the socket's own group does not match, for its other groups are not known; and for packets of this host
 //! that no user sends where it matters whether the kernel has a socket for them.
@@ -18,12 +20,13 @@
 
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, leading_number, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Names, Out, Tri};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// Ranges of ids, both ends included; 0 where the condition is not asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -158,6 +161,20 @@ impl Extension for Owner {
         let known = flags != 0 && flags & 0xf0 == 0 && invert & !(flags & !flag(SUPPL_GROUPS)) == 0;
         let max = [uid.0, uid.1, gid.0, gid.1].iter().all(|id| *id <= MAX_ID);
         (said(UID, uid) && said(GID, gid) && groups && known && max).then_some(Self { uid, gid, flags, invert })
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        if self.invert != 0 || self.flags & !(flag(UID) | flag(GID)) != 0 {
+            return false;
+        }
+        for (id, key, (min, max)) in [(UID, NFT_META_SKUID, self.uid), (GID, NFT_META_SKGID, self.gid)] {
+            if self.flags & flag(id) != 0 {
+                x.meta(key);
+                x.hton(4, 4);
+                x.within(false, &min.to_be_bytes(), &max.to_be_bytes());
+            }
+        }
+        true
     }
 }
 

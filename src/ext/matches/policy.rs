@@ -7,6 +7,8 @@
 //! `[!] --proto ah|esp|ipcomp`, `[!] --mode tunnel|transport`, `[!] --tunnel-src`, `[!] --tunnel-dst ADDRESS[/MASK]`.
 //! # Wire
 //! xt `policy` revision 0: `struct xt_policy_info`; the SPI is big-endian, the reqid in host order.
+//! Native: `meta load secpath` or `rt load ipsec` for `--pol none`, and for `--pol ipsec` without `--strict` and without elements; what is asked of
+//! single transformations has no expression that counts them from the same end.
 //! # Evaluates
 //! Unknown: a packet does not carry its IPsec state here.
 //! # Differs
@@ -18,12 +20,13 @@ use crate::ext::base::print_protocol;
 use crate::ext::limits::{INCOMING, Limit, OUTGOING};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, usage_bytes};
 use crate::ext::resolve;
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Network, NoNames, Out, Tri, prefix_mask};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 use std::net::IpAddr;
 
 /// The direction, the policy, and the elements that are described.
@@ -228,6 +231,19 @@ impl Extension for Policy {
         let cx = ParseCx { family, names: &NoNames, protocol: None };
         (!strange && taken.finish(0, &cx).is_ok() && taken == policy).then_some(policy)
     }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let none = self.flags & MATCH_NONE != 0;
+        let any = matches!(&*self.elements, [only] if only.is_bare()) && self.flags & MATCH_STRICT == 0;
+        match self.flags & (MATCH_IN | MATCH_OUT) {
+            _ if !none && !any => return false,
+            MATCH_IN => x.meta(NFT_META_SECPATH),
+            MATCH_OUT => x.rt(NFT_RT_XFRM),
+            _ => return false,
+        }
+        x.cmp_eq(false, &[u8::from(!none)]);
+        true
+    }
 }
 
 impl Policy {
@@ -403,6 +419,18 @@ fn end(given: &Given<'_>, cx: &ParseCx<'_>) -> Result<End, UsageError> {
     let (addr, mask) = resolve::network(given.bytes(), cx, "policy", given.opt.name)?;
     let bare = mask.is_none() && cx.family == Family::V4;
     Ok(End { addr, mask: mask.unwrap_or_else(|| prefix_mask(cx.family, cx.family.addr_bits())), bare })
+}
+
+impl Element {
+    /// Whether nothing is asked of it.
+    fn is_bare(&self) -> bool {
+        self.reqid.is_none()
+            && self.spi.is_none()
+            && self.proto.is_none()
+            && self.mode.is_none()
+            && self.src.is_none()
+            && self.dst.is_none()
+    }
 }
 
 impl MatchExt for Policy {

@@ -147,6 +147,16 @@ pub fn encode(src: Ports, dst: Ports, x: &mut ExprWriter<'_>) {
     dst.encode(2, x);
 }
 
+/// Writes the conditions on both ports, whatever they are: those of [`encode`] are stock's and do not say an empty range.
+pub fn native(src: Ports, dst: Ports, x: &mut ExprWriter<'_>) {
+    for (ports, offset) in [(src, 0), (dst, 2)] {
+        if !ports.is_any() {
+            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset, 2);
+            x.within(ports.invert, &ports.min.to_be_bytes(), &ports.max.to_be_bytes());
+        }
+    }
+}
+
 /// A condition on one port: which, the range, and the compare (`NFT_CMP_EQ` for a range) that says it.
 pub type PortCond = (Side, Ports, u32);
 

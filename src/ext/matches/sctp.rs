@@ -7,6 +7,8 @@
 //! names with commas, each with `:` and flag letters (capital: set, small: clear) if wanted, or `ALL`, or `NONE`.
 //! # Wire
 //! xt `sctp` revision 0: `struct xt_sctp_info`, host order; the destination's ports stand first, unused ports are 0.
+//! Native: the twelfth byte must be there; `payload load` of a port, `cmp` or `range`. Not for `--chunk-types`: one expression tells one chunk
+//! type, and not its flags.
 //! # Evaluates
 //! Always known.
 //! # Differs
@@ -15,14 +17,15 @@
 //! iptables-extensions(8) "sctp"; `linux/netfilter/xt_sctp.h`; RFC 9260 §3; fact sheet 3.4.
 
 use crate::ext::limits::Limit;
-use crate::ext::matches::ports::{Ports, print_port};
+use crate::ext::matches::ports::{self, Ports, print_port};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, port_range, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// The conditions; absent ones are not asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,6 +236,15 @@ impl Extension for Sctp {
             return None;
         }
         Some(Self { src: ports(4, SPORT)?, dst: ports(0, DPORT)?, chunks: asked.then(|| Box::new(chunks)) })
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        if self.chunks.is_some() {
+            return false;
+        }
+        x.whole(NFT_PAYLOAD_TRANSPORT_HEADER, 12);
+        ports::native(self.src.unwrap_or(Ports::ANY), self.dst.unwrap_or(Ports::ANY), x);
+        true
     }
 }
 

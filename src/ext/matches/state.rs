@@ -6,6 +6,7 @@
 //! `[!] --state {INVALID|NEW|RELATED|ESTABLISHED|UNTRACKED}[,...]`; names may be cut short, case does not matter.
 //! # Wire
 //! xt `conntrack` revision 3 with `XT_CONNTRACK_STATE_ALIAS` (0x2000) in its match flags, by which the two are told apart.
+//! Native: `ct load state`, `bitwise`, `cmp`.
 //! # Evaluates
 //! Unknown if the packet's conntrack state is not known.
 //! # Differs
@@ -13,14 +14,14 @@
 //! # Sources
 //! iptables-extensions(8) "state"; `linux/netfilter/xt_conntrack.h`.
 
-use super::conntrack::{SIZE, STATE_ALIAS, STATES, bits, print_bits, state_bit, translate_bits};
+use super::conntrack::{SIZE, STATE_ALIAS, STATES, bits, native_states, print_bits, state_bit, translate_bits};
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
-use crate::ext::{Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// The states, as bits of `XT_CONNTRACK_STATE_*`; at least one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +90,11 @@ impl Extension for State {
         let unnamed = STATES.iter().fold(states, |left, (_, bit)| left & !bit);
         let ours = u16_at(146)? == FLAG | STATE_ALIAS && states != 0 && unnamed == 0;
         ours.then_some(Self { states, invert: u16_at(148)? == FLAG })
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        native_states(self.states, self.invert, x);
+        true
     }
 }
 

@@ -9,6 +9,8 @@
 //! Native: flags as `payload th+13 1; bitwise & mask; cmp`, then ports as `payload th+0|2 2` with `cmp` or `range`, two single ports as
 //! one load of four bytes. With no condition, with `--tcp-option`, or with an empty flag mask: xt `tcp` revision 0,
 //! `struct xt_tcp { u16 spts[2], dpts[2]; u8 option, flg_mask, flg_cmp, invflags; }`, host order.
+//! Natively, of what stock writes as xt: the twentieth byte must be there, then as above. Not for `--tcp-option`: `exthdr` does not see a
+//! malformed option as the xt match does.
 //! # Evaluates
 //! Always known. The native form compares bytes and looks at nothing else; the xt form drops what has no whole header at once.
 //! # Differs
@@ -22,7 +24,7 @@ use super::ports::{self, Ports, Side};
 use crate::ext::limits::Limit;
 use crate::ext::list::Match;
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, number, port_range, usage_bytes};
-use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Body, Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::packet::protocol::TCP;
@@ -242,6 +244,20 @@ impl Extension for Tcp {
             option: (option != 0).then_some((option, inv & INV_OPTION != 0)),
             flags: Flags { mask, cmp, invert: inv & INV_FLAGS != 0 },
         })
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        if self.option.is_some() {
+            return false;
+        }
+        x.whole(NFT_PAYLOAD_TRANSPORT_HEADER, 20);
+        if self.flags != NO_FLAGS {
+            x.payload(NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
+            x.mask(&[self.flags.mask]);
+            x.cmp_eq(self.flags.invert, &[self.flags.cmp]);
+        }
+        ports::native(self.src, self.dst, x);
+        true
     }
 }
 

@@ -7,6 +7,7 @@
 //! and stands for no port.
 //! # Wire
 //! Native as in `tcp`. With no condition: xt `udp` revision 0, `struct xt_udp { u16 spts[2], dpts[2]; u8 invflags; }`, host order.
+//! Natively, of what stock writes as xt: the eighth byte must be there, then as above.
 //! # Evaluates
 //! Always known. The native form compares bytes and looks at nothing else; the xt form drops what has no whole header at once.
 //! # Differs
@@ -18,13 +19,14 @@ use super::ports::{self, Ports, Side};
 use crate::ext::limits::Limit;
 use crate::ext::list::Match;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Body, Extension, MatchExt, ParseCx, PrintCx, Spec};
+use crate::ext::{Body, Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::packet::protocol::UDP;
 use crate::types::{Family, Out, Tri};
 use crate::usage;
 use crate::wire::cond::Item;
+use crate::wire::consts::NFT_PAYLOAD_TRANSPORT_HEADER;
 use crate::wire::{BlobWriter, ExprWriter};
 
 /// The conditions on a UDP header.
@@ -116,6 +118,12 @@ impl Extension for Udp {
             src: Ports { min: port(s0, s1), max: port(s2, s3), invert: inv & INV_SRC != 0 },
             dst: Ports { min: port(d0, d1), max: port(d2, d3), invert: inv & INV_DST != 0 },
         })
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        x.whole(NFT_PAYLOAD_TRANSPORT_HEADER, 8);
+        ports::native(self.src, self.dst, x);
+        true
     }
 }
 

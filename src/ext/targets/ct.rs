@@ -5,6 +5,8 @@
 //! `--zone-reply`, each `ID` or `mark`.
 //! # Wire
 //! xt `CT` revision 2: `struct xt_ct_target_info_v1 { u16 flags, zone; u32 ct_events, exp_events; char helper[16], timeout[32]; ptr; }`.
+//! Native: `notrack` and `ct set zone`. Not for helpers, timeouts and events, which nf_tables has as objects of their own or not at all, nor for
+//! `--zone mark`, which reads the mark only when the connection is looked up.
 //! # Evaluates
 //! `--notrack` makes the packet untracked; the walk goes on. The rest does not show in a packet.
 //! # Differs
@@ -15,12 +17,13 @@
 
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, number, usage_bytes};
-use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, NativeCx, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Conntrack;
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Out};
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// `XT_CT_*` flags, zone, event masks, and names without their NULs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -172,6 +175,25 @@ impl Extension for Ct {
             let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
             text.iter_mut().skip(end).for_each(|b| *b = 0);
         }
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let reply = match self.flags {
+            FLAG_NOTRACK => {
+                x.notrack();
+                return true;
+            }
+            0 => None,
+            FLAG_ORIG => Some(false),
+            FLAG_REPLY => Some(true),
+            _ => return false,
+        };
+        if self.ct_events != 0 || self.exp_events != 0 || !self.helper.is_empty() || !self.timeout.is_empty() {
+            return false;
+        }
+        x.immediate(NFT_REG_1, &self.zone.to_ne_bytes());
+        x.ct_set(NFT_CT_ZONE, reply);
+        true
     }
 }
 

@@ -4,6 +4,7 @@
 //! `--to-destination [address[-address]][:port[-port[/base]]]` (needed), `--random`, `--persistent`.
 //! # Wire
 //! xt `DNAT` revision 2 in both families; see [`super::nat_range`].
+//! Native: `nat`, with addresses and ports in registers; not with a base port, for which `nat` has no register.
 //! # Evaluates
 //! The connection's destination becomes one of the range.
 //! # Differs
@@ -14,11 +15,12 @@
 use super::nat_range::{Base, Layout, NatRange, flag};
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Effect, Extension, NatAddr, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, NatAddr, NativeCx, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Out};
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// The new destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +105,12 @@ impl Extension for Dnat {
     fn decode(info: &[u8], family: Family) -> Option<Self> {
         let range = NatRange::decode(info, Layout::WithBase, family, FLAGS)?;
         (range.addrs.is_some() || range.ports.is_some()).then_some(Self(range))
+    }
+
+    fn native(&self, cx: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let Some(regs) = self.0.native(x) else { return false };
+        x.nat(NFT_NAT_DNAT, cx.family.nfproto(), regs);
+        true
     }
 }
 

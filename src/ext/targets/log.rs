@@ -5,6 +5,7 @@
 //! `--log-macdecode`.
 //! # Wire
 //! xt `LOG` revision 0: `struct xt_log_info { u8 level, logflags; char prefix[30]; }`.
+//! Native: `log` with prefix, level and flags.
 //! # Evaluates
 //! A log line.
 //! # Differs
@@ -13,11 +14,11 @@
 //! iptables-extensions(8) "LOG"; `linux/netfilter/xt_LOG.h`; fact sheet 3.4; measured.
 
 use crate::ext::options::{Given, Kind, Opt, SYSLOG_LEVELS, UsageError};
-use crate::ext::{Effect, Extension, LogSink, ParseCx, PrintCx, Spec, TargetExt, nft};
+use crate::ext::{Effect, Extension, LogSink, NativeCx, ParseCx, PrintCx, Spec, TargetExt, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
-use crate::wire::BlobWriter;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// Level (0 to 7), `XT_LOG_*` flags, and a prefix of at most 29 bytes, none of them 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -158,6 +159,12 @@ impl Extension for Log {
         if let Some(end) = prefix.iter().position(|b| *b == 0) {
             prefix.iter_mut().skip(end).for_each(|b| *b = 0);
         }
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let prefix = (!self.prefix.is_empty()).then_some(&*self.prefix);
+        x.syslog(prefix, u32::from(self.level), u32::from(self.flags));
+        true
     }
 }
 

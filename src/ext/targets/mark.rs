@@ -6,6 +6,7 @@
 //! # Wire
 //! xt `MARK` revision 2: `struct xt_mark_tginfo2 { u32 mark, mask; }`, host order. Also read: native `meta mark set` to a fixed value, as
 //! nft writes it and stock from 1.8.10 on reads it.
+//! Native: `meta set mark` to a value, or to the mark under `bitwise`.
 //! # Evaluates
 //! `mark = (mark & ~mask) ^ value`; the walk goes on.
 //! # Differs
@@ -14,14 +15,14 @@
 //! iptables-extensions(8) "MARK"; `linux/netfilter/xt_mark.h`; fact sheet 2.8, 3.4, 8.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit};
-use crate::ext::{Action, Body, Effect, Extension, ParseCx, PrintCx, Spec, Target, TargetExt};
+use crate::ext::{Action, Body, Effect, Extension, NativeCx, ParseCx, PrintCx, Spec, Target, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
 use crate::usage;
-use crate::wire::BlobWriter;
 use crate::wire::cond::Item;
-use crate::wire::consts::NFT_META_MARK;
+use crate::wire::consts::{NFT_META_MARK, NFT_REG_1};
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// `mark = (mark & !mask) ^ value`, host order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,6 +116,17 @@ impl Extension for Mark {
     fn decode(info: &[u8], _: Family) -> Option<Self> {
         let [v0, v1, v2, v3, m0, m1, m2, m3] = *info else { return None };
         Some(Self { value: u32::from_ne_bytes([v0, v1, v2, v3]), mask: u32::from_ne_bytes([m0, m1, m2, m3]) })
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        if self.mask == u32::MAX {
+            x.immediate(NFT_REG_1, &self.value.to_ne_bytes());
+        } else {
+            x.meta(NFT_META_MARK);
+            x.bitwise(&(!self.mask).to_ne_bytes(), &self.value.to_ne_bytes());
+        }
+        x.meta_set(NFT_META_MARK, NFT_REG_1);
+        true
     }
 }
 

@@ -16,7 +16,9 @@ use crate::ext::options::{UsageError, leading_number, usage_bytes};
 use crate::ext::{Effect, Nat, NatAddr, ParseCx};
 use crate::types::{Family, Names, Out};
 use crate::usage;
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::native::NatRegs;
+use crate::wire::{BlobWriter, ExprWriter};
 use std::net::IpAddr;
 
 /// The flag bits of the struct (`NF_NAT_RANGE_*`).
@@ -69,6 +71,31 @@ pub enum Base {
 }
 
 impl NatRange {
+    /// Writes addresses and ports into registers; `None` if there is a base port.
+    pub fn native(&self, x: &mut ExprWriter<'_>) -> Option<NatRegs> {
+        if self.base.is_some() {
+            return None;
+        }
+        // One after the other: an IPv6 address fills a whole register of four words.
+        let mut put = |regs: (u32, u32), first: &[u8], last: &[u8]| -> (u32, u32) {
+            x.immediate(regs.0, first);
+            if first == last {
+                return (regs.0, regs.0);
+            }
+            x.immediate(regs.1, last);
+            regs
+        };
+        let octets = |addr: IpAddr| match addr {
+            IpAddr::V4(a) => a.octets().to_vec(),
+            IpAddr::V6(a) => a.octets().to_vec(),
+        };
+        let addr = self.addrs.map(|(first, last)| put((NFT_REG_1, NFT_REG_2), &octets(first), &octets(last)));
+        let proto =
+            self.ports.map(|(first, last)| put((NFT_REG_3, NFT_REG_4), &first.to_be_bytes(), &last.to_be_bytes()));
+        let given = if addr.is_some() { flag::ADDRS } else { 0 } | if proto.is_some() { flag::PORTS } else { 0 };
+        Some(NatRegs { addr, proto, flags: self.modes | given })
+    }
+
     /// Takes `[address[-address]][:ports]`.
     pub fn set_to(&mut self, text: &[u8], base: Base, cx: &ParseCx<'_>) -> Result<(), UsageError> {
         // In brackets stand the addresses; else a single colon begins the ports, and several are of an IPv6 address.

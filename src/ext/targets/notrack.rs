@@ -4,6 +4,7 @@
 //! None.
 //! # Wire
 //! xt `CT` revision 2 with the flags `NOTRACK` and `NOTRACK_ALIAS` and nothing else; see [`super::ct`].
+//! Native: `notrack`.
 //! # Evaluates
 //! The packet becomes untracked; the walk goes on.
 //! # Differs
@@ -14,12 +15,12 @@
 use super::ct::{FLAG_ALIAS, FLAG_NOTRACK};
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, UsageError};
-use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, NativeCx, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Conntrack;
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Out};
-use crate::wire::BlobWriter;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// There is nothing to say about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +64,11 @@ impl Extension for Notrack {
     fn decode(info: &[u8], _: Family) -> Option<Self> {
         let flags = u16::from_ne_bytes(*info.first_chunk()?);
         (flags == FLAG_NOTRACK | FLAG_ALIAS).then_some(Self)
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        x.notrack();
+        true
     }
 }
 

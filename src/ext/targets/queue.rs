@@ -4,6 +4,7 @@
 //! None.
 //! # Wire
 //! xt `QUEUE` revision 0 with 8 zero bytes, as stock tries it; the kernel answers ENOENT.
+//! Native: `queue` number 0, which is what it was.
 //! # Evaluates
 //! The packet is queued.
 //! # Differs
@@ -12,11 +13,11 @@
 //! iptables(8), TARGETS; fact sheet 2.2, 3.3.
 
 use crate::ext::options::{Given, UsageError};
-use crate::ext::{Effect, Extension, ParseCx, PrintCx, Queues, Spec, TargetExt};
+use crate::ext::{Effect, Extension, NativeCx, ParseCx, PrintCx, Queues, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
-use crate::wire::BlobWriter;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// There is nothing to say about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +44,11 @@ impl Extension for Queue {
 
     fn decode(_: &[u8], _: Family) -> Option<Self> {
         Some(Self)
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        x.queue(0, 1, 0);
+        true
     }
 }
 

@@ -4,6 +4,7 @@
 //! `--to-ports port[-port]`, `--random`.
 //! # Wire
 //! xt `REDIRECT` revision 0; see [`super::nat_range`].
+//! Native: `redir`, with the ports in registers.
 //! # Evaluates
 //! The connection's destination becomes the host's own address.
 //! # Differs
@@ -14,11 +15,11 @@
 use super::nat_range::{Base, Layout, NatRange, flag};
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Effect, Extension, NatAddr, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, NatAddr, NativeCx, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Out};
-use crate::wire::BlobWriter;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// The ports that may be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +86,12 @@ impl Extension for Redirect {
 
     fn decode(info: &[u8], family: Family) -> Option<Self> {
         NatRange::decode(info, Layout::Plain, family, FLAGS).map(Self)
+    }
+
+    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let Some(regs) = self.0.native(x) else { return false };
+        x.redir(regs);
+        true
     }
 }
 

@@ -5,6 +5,7 @@
 //! unreachable.
 //! # Wire
 //! xt `REJECT` revision 0: `struct ipt_reject_info` and `struct ip6t_reject_info`, both `{ u32 with; }`, numbered differently.
+//! Native: `reject` with an ICMP code or with a reset.
 //! # Evaluates
 //! The packet is dropped and answered.
 //! # Differs
@@ -14,11 +15,12 @@
 
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
-use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, NativeCx, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Out};
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 use std::borrow::Cow;
 
 /// The kind of the answer.
@@ -173,6 +175,21 @@ impl Extension for Reject {
         let number = u32::from_ne_bytes(*info.first_chunk()?);
         let with = types(family).iter().find(|t| t.number == number).copied()?;
         Some(Self { with })
+    }
+
+    fn native(&self, cx: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let code = match (cx.family, self.with.number) {
+            (Family::V4, 7) | (Family::V6, 6) => {
+                // The xt target is only taken so in a rule for TCP; nf_tables answers nothing else.
+                x.reject(NFT_REJECT_TCP_RST, None);
+                return true;
+            }
+            (Family::V4, number) => [0u8, 1, 2, 3, 0, 9, 10, 0, 13].get(number as usize).copied(),
+            (Family::V6, number) => [0u8, 1, 2, 3, 4, 0, 0, 5, 6].get(number as usize).copied(),
+        };
+        let Some(code) = code else { return false };
+        x.reject(NFT_REJECT_ICMP_UNREACH, Some(code));
+        true
     }
 }
 

@@ -1,8 +1,5 @@
 //! `-j SET`: entries put into, taken out of, or read from sets of ipset.
 //!
-//! # Effect
-//! The packet's addresses, ports, … become an entry of one set, and no longer are one of another; from a third its entry's mark, priority and
-//! queue are taken over. The walk goes on.
 //! # Options
 //! At least one of `--add-set NAME src|dst,…` (with `--exist`, `--timeout SECONDS`), `--del-set NAME …` and `--map-set NAME …` (with at least
 //! one of `--map-mark`, `--map-prio`, `--map-queue`). `!` in front of any is taken and means nothing.
@@ -10,6 +7,8 @@
 //! xt `SET` revision 3, `struct xt_set_info_target_v3` (20 bytes and padding, host order). Native: none, because nf_tables does not write to
 //! an ipset.
 //! # Evaluates
+//! The packet's addresses, ports, … become an entry of one set, and no longer are one of another; from a third its entry's mark, priority and
+//! queue are taken over.
 //! The walk goes on; the sets are the kernel's, so that what `--map-set` sets is not known and left as it was.
 //! # Differs
 //! A name with white space in it is printed in quotes by `-S`.

@@ -4,6 +4,7 @@
 //! `--to-source [address[-address]][:port[-port]]` (needed), `--random`, `--random-fully`, `--persistent`.
 //! # Wire
 //! xt `SNAT`, revision 0 for IPv4 and 1 for IPv6; see [`super::nat_range`].
+//! Native: `nat`, with addresses and ports in registers.
 //! # Evaluates
 //! The connection's source becomes one of the range.
 //! # Differs
@@ -14,11 +15,12 @@
 use super::nat_range::{Base, Layout, NatRange, flag};
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Effect, Extension, NatAddr, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, NatAddr, NativeCx, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Out};
-use crate::wire::BlobWriter;
+use crate::wire::consts::*;
+use crate::wire::{BlobWriter, ExprWriter};
 
 /// The new source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +108,12 @@ impl Extension for Snat {
     fn decode(info: &[u8], family: Family) -> Option<Self> {
         let range = NatRange::decode(info, Layout::Plain, family, FLAGS)?;
         (range.addrs.is_some() || range.ports.is_some()).then_some(Self(range))
+    }
+
+    fn native(&self, cx: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        let Some(regs) = self.0.native(x) else { return false };
+        x.nat(NFT_NAT_SNAT, cx.family.nfproto(), regs);
+        true
     }
 }
 

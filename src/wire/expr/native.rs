@@ -5,7 +5,8 @@
 
 use super::super::consts::*;
 use super::super::set::AnonSet;
-use super::{ExprWriter, write_value};
+use super::{ExprWriter, register, write_value};
+use std::cmp::Ordering;
 
 /// What `exthdr` looks for: `NFT_EXTHDR_OP_*`, the header's or option's number, and bytes in it (offset and length; both 0 and
 /// `present` to ask only whether it is there, which loads a byte 1 or 0 and never ends the rule).
@@ -29,15 +30,23 @@ pub struct Checksum {
     pub flags: u32,
 }
 
-/// Registers and flags of `nat`, `masq` and `redir`; a register is absent if the value stays as it was.
+/// Registers and flags of `nat`, `masq` and `redir`; a register is absent if the value stays as it was. The flags are written as they are here,
+/// with `NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED` where registers are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NatRegs {
     /// First and last address.
     pub addr: Option<(u32, u32)>,
     /// First and last port.
     pub proto: Option<(u32, u32)>,
-    /// `NF_NAT_RANGE_*` (`linux/netfilter/nf_nat.h`); that of the registers given is added by the kernel.
+    /// `NF_NAT_RANGE_*` (`linux/netfilter/nf_nat.h`).
     pub flags: u32,
+}
+
+impl NatRegs {
+    fn normal(self) -> Self {
+        let pair = |regs: Option<(u32, u32)>| regs.map(|(min, max)| (register(min), register(max)));
+        Self { addr: pair(self.addr), proto: pair(self.proto), flags: self.flags }
+    }
 }
 
 impl ExprWriter<'_> {
@@ -45,6 +54,30 @@ impl ExprWriter<'_> {
     pub fn take_sets(&mut self) -> Vec<(u32, AnonSet)> {
         let first = self.first_set;
         std::mem::take(&mut self.sets).into_iter().zip(first..).map(|(set, id)| (id, set)).collect()
+    }
+
+    /// How many xt matches and targets have been written.
+    pub fn xt_count(&self) -> u32 {
+        self.xt
+    }
+
+    /// Writes what `first` does or, if an xt expression is in it and `second` says that it has another form, that.
+    pub fn either(&mut self, mut first: impl FnMut(&mut Self), second: impl FnOnce(&mut Self) -> bool) {
+        let (len, overflowed, sets, xt) = (self.w.len(), self.w.overflowed(), self.sets.len(), self.xt);
+        first(self);
+        if self.xt == xt {
+            return;
+        }
+        let back = |x: &mut Self| {
+            x.w.rewind(len, overflowed);
+            x.sets.truncate(sets);
+            (x.xt, x.reg) = (xt, NFT_REG_1);
+        };
+        back(self);
+        if !second(self) {
+            back(self);
+            first(self);
+        }
     }
 
     /// `lookup reg 1 @set`: goes on if the key in the register is in the set or, negated, if it is not. The key of a concatenation lies from
@@ -64,6 +97,23 @@ impl ExprWriter<'_> {
     /// reads a header drops a packet that has not the whole of it; natively it is no match.
     pub fn whole(&mut self, base: u32, len: u32) {
         self.payload(base, len.saturating_sub(1), 1);
+    }
+
+    /// Goes on if the value in the register is from `from` to `to`, both included and compared as big-endian bytes, or, negated, if it is not.
+    /// Nothing is in a range that ends before it begins.
+    pub fn within(&mut self, negated: bool, from: &[u8], to: &[u8]) {
+        match from.cmp(to) {
+            Ordering::Less => self.range(negated, from, to),
+            Ordering::Equal => self.cmp_eq(negated, from),
+            Ordering::Greater if negated => {}
+            Ordering::Greater => self.never(),
+        }
+    }
+
+    /// Ends the rule: no packet matches.
+    pub fn never(&mut self) {
+        self.immediate(NFT_REG_1, &[0]);
+        self.cmp(NFT_CMP_NEQ, &[0]);
     }
 
     /// `bitwise reg = (reg & mask) ^ xor`, both as long as the value.
@@ -253,6 +303,7 @@ impl ExprWriter<'_> {
 
     /// `nat`: `NFT_NAT_SNAT` or `NFT_NAT_DNAT` in this `NFPROTO_*`.
     pub fn nat(&mut self, ty: u32, family: u8, regs: NatRegs) {
+        let regs = regs.normal();
         self.expr("nat", |w, _| {
             w.u32(NFTA_NAT_TYPE, ty);
             w.u32(NFTA_NAT_FAMILY, u32::from(family));
@@ -281,6 +332,7 @@ impl ExprWriter<'_> {
     }
 
     fn ports_and_flags(&mut self, name: &str, [min_attr, max_attr, flags_attr]: [u16; 3], regs: NatRegs) {
+        let regs = regs.normal();
         self.expr(name, |w, _| {
             if regs.flags != 0 {
                 w.u32(flags_attr, regs.flags);
@@ -334,10 +386,10 @@ impl ExprWriter<'_> {
         self.expr("tproxy", |w, _| {
             w.u32(NFTA_TPROXY_FAMILY, u32::from(family));
             if let Some(addr) = addr {
-                w.u32(NFTA_TPROXY_REG_ADDR, addr);
+                w.u32(NFTA_TPROXY_REG_ADDR, register(addr));
             }
             if let Some(port) = port {
-                w.u32(NFTA_TPROXY_REG_PORT, port);
+                w.u32(NFTA_TPROXY_REG_PORT, register(port));
             }
         });
     }
@@ -345,9 +397,9 @@ impl ExprWriter<'_> {
     /// `dup` to the address in a register, by the interface whose index is in another, if given.
     pub fn dup(&mut self, addr: u32, dev: Option<u32>) {
         self.expr("dup", |w, _| {
-            w.u32(NFTA_DUP_SREG_ADDR, addr);
+            w.u32(NFTA_DUP_SREG_ADDR, register(addr));
             if let Some(dev) = dev {
-                w.u32(NFTA_DUP_SREG_DEV, dev);
+                w.u32(NFTA_DUP_SREG_DEV, register(dev));
             }
         });
     }

@@ -1,0 +1,242 @@
+//! Rules in native expressions: what is written beside them, and how they are read back.
+//!
+//! A rule of which the expressions alone would not say what iptables says carries its text (the save form) in its userdata. On reading, the
+//! text is parsed and written again; only if the kernel has just these expressions, and sets with just these keys, the rule is what the text
+//! says. Otherwise it is what its expressions say. So a text can be lost or wrong, but it cannot lie.
+//!
+//! What stock iptables would misread stands beside a *marker*: an expression that changes nothing and that every version of it refuses loudly
+//! (fact sheet 2.8: lookups are dropped from its listings in silence). Sources: design §4; `linux/netfilter/nf_tables.h`; the userdata's form
+//! as nft writes it (type and length, one byte each, value).
+
+use super::{Error, Session};
+use crate::compile::same::same;
+use crate::compile::{Raised, Raiser};
+use crate::ext::matches::comment::Comment;
+use crate::ext::{Body, Encoding, Match, PrintCx};
+use crate::text::lexer::Words;
+use crate::text::{CommandKind, Context, parse};
+use crate::types::{Counters, Family, NoNames, Out};
+use crate::wire::consts::*;
+use crate::wire::{AnonSet, Expr, ExprWriter, Exprs, Writer};
+use std::convert::Infallible;
+
+/// The type of the text in the userdata: nft passes over what it does not know.
+const TEXT: u8 = 0x80;
+
+/// The type of nft's comment, whose value ends in a NUL.
+const COMMENT: u8 = 0;
+
+/// The most bytes of userdata that the kernel takes (`NFT_USERDATA_MAXLEN`).
+const USERDATA_MAX: usize = 256;
+
+/// The longest comment that nft shows, in bytes, without its NUL.
+const COMMENT_MAX: usize = 127;
+
+/// Expressions that every stock version reports as incompatible (fact sheet 2.8).
+const LOUD: &[&[u8]] = &[
+    b"byteorder",
+    b"connlimit",
+    b"ct",
+    b"exthdr",
+    b"fib",
+    b"masq",
+    b"nat",
+    b"numgen",
+    b"queue",
+    b"quota",
+    b"redir",
+    b"reject",
+    b"rt",
+    b"socket",
+];
+
+/// A rule in native expressions.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The payload of `NFTA_RULE_EXPRESSIONS`.
+    pub exprs: Vec<u8>,
+    /// The sets that it looks into, with the ids by which it names them.
+    pub sets: Vec<(u32, AnonSet)>,
+    /// `NFTA_RULE_USERDATA`; empty if there is none.
+    pub userdata: Vec<u8>,
+    /// Whether an xt expression is left, so that `NFTA_RULE_COMPAT` is needed.
+    pub xt: bool,
+}
+
+/// Writes a rule natively, with everything that it takes to read it back. `body` is as the kernel's expressions are raised; ids of sets begin
+/// at `first_set`. `None` if the rule would not be read back as it is: its text is too long, or says less than the rule.
+pub fn lower(body: &Body, family: Family, table: &[u8], counters: Counters, first_set: u32) -> Option<Lowered> {
+    let plain = write(body, Encoding::Native, family, counters, first_set, false);
+    let stock = write(&without_comments(body), Encoding::Stock, family, counters, first_set, false);
+    let comment = body.matches.iter().find_map(|m| match m {
+        Match::Comment(comment) => Some(comment),
+        _ => None,
+    });
+    let as_stock = plain.exprs == stock.exprs;
+    let mut lowered = plain;
+    if as_stock {
+        let userdata = comment.map_or_else(Vec::new, |c| userdata(Some(c), None));
+        let raised = Raiser::new(family).raise(&lowered.exprs, Some(&userdata));
+        if userdata.len() <= USERDATA_MAX && matches!(&raised, Raised::Rule(read, _) if read == body) {
+            lowered.userdata = userdata;
+            return Some(lowered);
+        }
+    } else if !is_loud(&lowered.exprs) {
+        lowered = write(body, Encoding::Native, family, counters, first_set, true);
+    }
+    let text = text_of(body, family);
+    if text.len() > usize::from(u8::MAX) || body_of(&text, family, table).as_ref() != Some(body) {
+        return None;
+    }
+    let both = userdata(comment, Some(&text));
+    lowered.userdata = if both.len() <= USERDATA_MAX { both } else { userdata(None, Some(&text)) };
+    (lowered.userdata.len() <= USERDATA_MAX).then_some(lowered)
+}
+
+fn without_comments(body: &Body) -> Body {
+    let mut body = body.clone();
+    body.matches.retain(|m| !matches!(m, Match::Comment(_)));
+    body
+}
+
+/// `marked`: the marker stands before everything else.
+fn write(body: &Body, as_: Encoding, family: Family, counters: Counters, first_set: u32, marked: bool) -> Lowered {
+    let mut w = Writer::new();
+    let mut x = ExprWriter::with_set_ids(&mut w, first_set);
+    if marked {
+        marker(&mut x);
+    }
+    body.encode_as(as_, family, counters.packets, counters.bytes, &mut x);
+    let (sets, xt) = (x.take_sets(), x.xt_count() > 0);
+    Lowered { exprs: w.into_bytes(), sets, userdata: Vec::new(), xt }
+}
+
+/// A number is put into a register and its bytes are turned round: nobody reads it.
+fn marker(x: &mut ExprWriter<'_>) {
+    x.immediate(NFT_REG_1, &[0; 4]);
+    x.hton(4, 4);
+}
+
+fn is_loud(exprs: &[u8]) -> bool {
+    Exprs::new(exprs).flatten().any(|e| match e {
+        Expr::Other { name, .. } => LOUD.contains(&name),
+        Expr::Log { group, .. } => group.is_none(),
+        _ => false,
+    })
+}
+
+/// The save form behind `-A CHAIN`, without a blank before it.
+fn text_of(body: &Body, family: Family) -> Vec<u8> {
+    let mut out = Out::new();
+    body.save(&mut out, &PrintCx { family, numeric: true, names: &NoNames, protocol: None }, None);
+    out.as_bytes().trim_ascii_start().to_vec()
+}
+
+/// What a text says in a table.
+fn body_of(text: &[u8], family: Family, table: &[u8]) -> Option<Body> {
+    let mut words = Words::default();
+    words.split(text).ok()?;
+    let mut args: Vec<&[u8]> = vec![b"-A", b"chain"];
+    args.extend(words.iter());
+    let cx = Context { family, names: &NoNames, restore: true, table, verbose: false };
+    let mut command = parse(&args, &cx, &mut Vec::new()).ok()?;
+    if !matches!(command.kind, CommandKind::Append { .. }) || command.rule.len() != 1 {
+        return None;
+    }
+    let mut body = None;
+    let _ = command.rule.for_each(|b| {
+        body = Some(b.clone());
+        Ok::<(), Infallible>(())
+    });
+    body
+}
+
+fn userdata(comment: Option<&Comment>, text: Option<&[u8]>) -> Vec<u8> {
+    let mut data = Vec::new();
+    let mut entry = |ty: u8, value: &[u8]| {
+        if let Ok(len) = u8::try_from(value.len()) {
+            data.extend_from_slice(&[ty, len]);
+            data.extend_from_slice(value);
+        }
+    };
+    if let Some(comment) = comment.map(Comment::text).filter(|c| text.is_none() || c.len() <= COMMENT_MAX) {
+        entry(COMMENT, &[comment, &[0]].concat());
+    }
+    if let Some(text) = text {
+        entry(TEXT, text);
+    }
+    data
+}
+
+/// The text in a rule's userdata.
+fn text_in(mut userdata: &[u8]) -> Option<&[u8]> {
+    while let [ty, len, rest @ ..] = userdata {
+        let value = rest.get(..usize::from(*len))?;
+        if *ty == TEXT {
+            return Some(value);
+        }
+        userdata = rest.get(usize::from(*len)..)?;
+    }
+    None
+}
+
+/// Reads the kernel's rules, those in native expressions too; keeps its room from rule to rule.
+#[derive(Debug)]
+pub struct RuleReader {
+    family: Family,
+    raiser: Raiser,
+    /// For the elements of sets: the session that lists rules is busy with it. Opened when it is needed, in the namespace of the thread.
+    session: Option<Session>,
+}
+
+impl RuleReader {
+    /// A reader of rules of this family's tables.
+    pub fn new(family: Family) -> Self {
+        Self { family, raiser: Raiser::new(family), session: None }
+    }
+
+    /// Reads a rule of a table: the payloads of `NFTA_RULE_EXPRESSIONS` and of `NFTA_RULE_USERDATA`.
+    pub fn raise(&mut self, table: &[u8], exprs: &[u8], userdata: Option<&[u8]>) -> Raised {
+        let raised = self.raiser.raise(exprs, userdata);
+        let Some(text) = userdata.and_then(text_in) else { return raised };
+        let counters = match raised {
+            Raised::Rule(_, counters) | Raised::Opaque(counters) => counters,
+        };
+        match self.verified(text, table, exprs) {
+            Some(body) => Raised::Rule(body, counters),
+            None => raised,
+        }
+    }
+
+    /// A rule as it would come back from the kernel: what is merged or written in another form there compares equal then.
+    pub fn canonical(&mut self, body: &Body) -> Body {
+        let mut w = Writer::new();
+        body.encode(self.family, 0, 0, &mut ExprWriter::new(&mut w));
+        match self.raiser.raise(w.as_bytes(), None) {
+            Raised::Rule(body, _) => body,
+            Raised::Opaque(_) => body.clone(),
+        }
+    }
+
+    /// What the text says, if the kernel has just that.
+    fn verified(&mut self, text: &[u8], table: &[u8], exprs: &[u8]) -> Option<Body> {
+        let family = self.family;
+        let body = body_of(text, family, table)?;
+        for marked in [false, true] {
+            let ours = write(&body, Encoding::Native, family, Counters::default(), 1, marked);
+            let holds = &mut |name: &[u8], set: &AnonSet| self.holds(table, name, set).unwrap_or(false);
+            if same(&ours.exprs, &ours.sets, exprs, family, holds) {
+                return Some(body);
+            }
+        }
+        None
+    }
+
+    fn holds(&mut self, table: &[u8], name: &[u8], set: &AnonSet) -> Result<bool, Error> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(Session::open()?),
+        };
+        session.set_is(self.family, table, name, set)
+    }
+}
