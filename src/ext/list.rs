@@ -216,6 +216,7 @@ extensions! {
     Set(matches::set::Set),
     State(matches::state::State),
     Statistic(matches::statistic::Statistic),
+    String(matches::string::Search),
     Tcp(matches::tcp::Tcp),
     TcpMss(matches::tcpmss::TcpMss),
     Udp(matches::udp::Udp),

@@ -36,6 +36,7 @@ pub mod sctp;
 pub mod set;
 pub mod state;
 pub mod statistic;
+pub mod string;
 pub mod tcp;
 pub mod tcpmss;
 #[cfg(test)]
