@@ -280,7 +280,7 @@ mod tests {
             assert_eq!(error(family, None, &format!("iprange --src-range {value}")), text, "{value}");
         }
         assert_eq!(error(V4, None, "iprange"), "iprange match: You must specify `--src-range' or `--dst-range'");
-        let none = |x: &mut crate::wire::ExprWriter<'_>| x.xt_match("iprange", 1, |b| b.zeros(68));
+        let none = |x: &mut ExprWriter<'_>| x.xt_match("iprange", 1, |b| b.zeros(68));
         assert!(raised(V4, None, none).is_none());
     }
 
