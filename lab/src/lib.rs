@@ -6,6 +6,7 @@
 //! `article` and `generate` make the commands to compare.
 #![forbid(unsafe_code)]
 
+pub mod alike;
 pub mod article;
 pub mod compare;
 pub mod differences;

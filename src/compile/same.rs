@@ -71,8 +71,13 @@ impl<'a> Written<'a> {
             (a, b) if a == b => true,
             _ if self.name == b"lookup" => self.lookup_became(b, sets, holds),
             _ => {
-                let passed_over: &[u16] = if self.name == b"quota" { &[NFTA_QUOTA_CONSUMED] } else { &[] };
-                attributes_same(self.data, b.data, passed_over)
+                if self.name == b"quota" {
+                    let flags = |data| attribute(data, NFTA_QUOTA_FLAGS).and_then(|a| a.u32("quota flags").ok());
+                    let said = |data| flags(data).unwrap_or(0) & !NFT_QUOTA_F_DEPLETED;
+                    return said(self.data) == said(b.data)
+                        && attributes_same(self.data, b.data, &[NFTA_QUOTA_CONSUMED, NFTA_QUOTA_FLAGS]);
+                }
+                attributes_same(self.data, b.data, &[])
             }
         }
     }

@@ -93,10 +93,12 @@ impl ExprWriter<'_> {
         });
     }
 
-    /// Goes on only if `len` bytes of the header at `base` are there: its last byte is loaded and nothing asked of it. An xt match that
-    /// reads a header drops a packet that has not the whole of it; natively it is no match.
+    /// Goes on only if `len` (3 or more) bytes of the header at `base` are there, and the packet is no later fragment: the last three bytes
+    /// are loaded and nothing asked of them. It must stand before other loads of the transport header: the kernel loads one, two and four
+    /// bytes by a short way, on which it takes a later fragment's data for a header (6.18, tried). An xt match that reads a header drops a
+    /// packet that has not the whole of it; natively it is no match.
     pub fn whole(&mut self, base: u32, len: u32) {
-        self.payload(base, len.saturating_sub(1), 1);
+        self.payload(base, len.saturating_sub(3), 3);
     }
 
     /// Goes on if the value in the register is from `from` to `to`, both included and compared as big-endian bytes, or, negated, if it is not.

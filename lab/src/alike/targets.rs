@@ -1,0 +1,1 @@
+//! Targets: what comes out of the router, in both encodings.

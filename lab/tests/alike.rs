@@ -1,0 +1,38 @@
+//! The native encoding decides every packet as stock's does; `OXTABLES_ALIKE=N` takes N rules of each extension, `OXTABLES_SEED=N` others,
+//! `OXTABLES_ONLY=a,b` only these.
+
+use std::env;
+
+use lab::alike::{Road, Tally};
+use lab::generate::extension::Subject;
+use lab::random::Random;
+use lab::root::test_as_root;
+
+const AS_ROOT: &str = env!("CARGO_BIN_EXE_lab-as-root");
+
+fn number(name: &str) -> Option<usize> {
+    env::var(name).ok()?.parse().ok()
+}
+
+fn report(tally: &Tally) {
+    for ((name, family), seen) in &tally.seen {
+        println!("{name} {family}: {seen:?}");
+    }
+    println!("{} packets", tally.packets);
+    let faults = &tally.faults;
+    assert!(faults.is_empty(), "{}:\n\n{}", faults.len(), faults[..faults.len().min(20)].join("\n\n"));
+}
+
+#[test]
+fn matches_decide_alike_in_both_encodings() {
+    test_as_root("matches_decide_alike_in_both_encodings", AS_ROOT, || {
+        let subjects = Subject::of(&env::var("OXTABLES_ONLY").unwrap_or("all".into())).expect("extensions");
+        let mut random = Random::new(number("OXTABLES_SEED").unwrap_or(1) as u64);
+        let count = number("OXTABLES_ALIKE").unwrap_or(6);
+        let (road, mut tally) = (Road::new(), Tally::default());
+        for tracked in [false, true] {
+            road.matches(&mut random, &subjects, count, tracked, &mut tally);
+        }
+        report(&tally);
+    });
+}
