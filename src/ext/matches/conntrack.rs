@@ -57,9 +57,9 @@ struct Info {
 
 /// An address and its mask. No mask: an IPv4 address that was given without one; its mask is written in another form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Addr {
-    addr: IpAddr,
-    mask: Option<IpAddr>,
+pub(super) struct Addr {
+    pub(super) addr: IpAddr,
+    pub(super) mask: Option<IpAddr>,
 }
 
 // The ids are the bit numbers of XT_CONNTRACK_* (xt_conntrack.h).
@@ -202,7 +202,7 @@ impl Extension for Conntrack {
             id => {
                 for ((addr_id, _), addr) in ADDRS.iter().zip(&mut info.addrs) {
                     if *addr_id == id {
-                        *addr = Addr::parse(text, cx, given.opt.name)?;
+                        *addr = Addr::parse(text, cx, "conntrack", given.opt.name)?;
                     }
                 }
                 for ((port_id, _), range) in PORTS.iter().zip(&mut info.ports) {
@@ -546,8 +546,8 @@ impl MatchExt for Conntrack {
 }
 
 impl Addr {
-    fn parse(text: &[u8], cx: &ParseCx<'_>, opt: &str) -> Result<Self, UsageError> {
-        let (addr, mask) = resolve::network(text, cx, "conntrack", opt)?;
+    pub(super) fn parse(text: &[u8], cx: &ParseCx<'_>, ext: &str, opt: &str) -> Result<Self, UsageError> {
+        let (addr, mask) = resolve::network(text, cx, ext, opt)?;
         let full = || Network::host(addr).mask();
         // An IPv6 mask has but one form.
         Ok(Self { addr, mask: mask.or_else(|| (cx.family == Family::V6).then(full)) })
@@ -574,7 +574,7 @@ impl Addr {
         x.cmp_eq(invert, masked);
     }
 
-    fn print(&self, out: &mut Out, cx: &PrintCx<'_>) {
+    pub(super) fn print(&self, out: &mut Out, cx: &PrintCx<'_>) {
         if !cx.numeric && self.addr.is_unspecified() {
             out.str("anywhere");
             return;
@@ -604,7 +604,7 @@ impl Addr {
         len.is_some()
     }
 
-    fn blob(&self, b: &mut BlobWriter<'_>) {
+    pub(super) fn blob(&self, b: &mut BlobWriter<'_>) {
         let put = |b: &mut BlobWriter<'_>, addr| match addr {
             IpAddr::V4(a) => b.fixed(&a.octets(), 16),
             IpAddr::V6(a) => b.bytes(&a.octets()),
@@ -617,7 +617,7 @@ impl Addr {
     }
 
     /// Reads 16 bytes of address and 16 of mask.
-    fn decode(bytes: &[u8], family: Family) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8], family: Family) -> Option<Self> {
         let (addr, rest) = bytes.split_first_chunk::<16>()?;
         let mask = rest.first_chunk::<16>()?;
         let ip = |octets: &[u8; 16]| match (family, octets) {

@@ -1,6 +1,7 @@
 //! The matches, one file each; their one list is in [`super::Match`].
 
 pub mod addrtype;
+pub mod cgroup;
 pub mod cluster;
 pub mod comment;
 pub mod connbytes;
@@ -23,6 +24,8 @@ pub mod mac;
 pub mod mark;
 pub mod multiport;
 pub mod named_mark;
+pub mod nfacct;
+pub mod osf;
 pub mod owner;
 pub mod physdev;
 pub mod pkttype;
@@ -34,6 +37,7 @@ pub mod recent;
 pub mod rpfilter;
 pub mod sctp;
 pub mod set;
+pub mod socket;
 pub mod state;
 pub mod statistic;
 pub mod string;
