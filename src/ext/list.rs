@@ -200,6 +200,7 @@ extensions! {
     Icmp(matches::icmp::Icmp),
     Icmp6(matches::icmp6::Icmp6),
     IpRange(matches::iprange::IpRange),
+    Ipvs(matches::ipvs::Ipvs),
     Length(matches::length::Length),
     Limit(matches::limit::Limit),
     Mac(matches::mac::Mac),

@@ -18,6 +18,7 @@ pub mod icmp;
 pub mod icmp6;
 pub mod icmp_type;
 pub mod iprange;
+pub mod ipvs;
 pub mod length;
 pub mod limit;
 pub mod mac;
