@@ -19,9 +19,14 @@ use rustix::fs::{MemfdFlags, memfd_create};
 const STOCK: &str = "/usr/sbin/xtables-nft-multi";
 const INSTALL: &str = "stock iptables is not installed: apt-get install -y iptables nftables";
 /// The names under which both sets are called.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 18] = [
     // Only of ours is it more than a name.
     "oxtables",
+    "iptables-translate",
+    "ip6tables-translate",
+    "iptables-restore-translate",
+    "ip6tables-restore-translate",
+    "iptables-xml",
     "iptables",
     "ip6tables",
     "iptables-save",

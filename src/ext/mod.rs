@@ -182,8 +182,9 @@ pub trait Extension: Sized + Clone + PartialEq + std::fmt::Debug {
         false
     }
 
-    /// Prints it in the words of nft(8) as `iptables-translate` of stock 1.8.9 does, with no blank before or behind; prints nothing and says
-    /// false if there is no translation.
+    /// Prints it in the words of nft(8) as `iptables-translate` of stock 1.8.9 does, with no blank before or behind (but a target whose words
+    /// stand apart from a comment by two blanks in stock has one behind); says false if there is no translation. What it means for nft(8)
+    /// must be what it means here (see [`nft`] for what translations share).
     fn translate(&self, _cx: &PrintCx<'_>, _out: &mut Out) -> bool {
         false
     }

@@ -52,7 +52,17 @@ impl Body {
         }
         separate(out, begin);
         out.str("counter");
-        self.action.translate(cx, out) && note.is_none_or(|text| comment(text, out))
+        if !self.action.translate(cx, out) {
+            return false;
+        }
+        match note {
+            Some(text) => comment(text, out),
+            None => {
+                // Two targets end in a blank.
+                out.truncate(out.as_bytes().trim_ascii_end().len());
+                true
+            }
+        }
     }
 
     /// Whether stock leaves `-p` to a match of the protocol's name: if it was inverted, nothing would be left of the `!`.

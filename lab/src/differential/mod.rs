@@ -5,6 +5,7 @@
 pub mod extension;
 mod rules;
 mod single;
+pub mod translate;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,24 +32,27 @@ pub enum Kind {
     Listing,
     /// Lines of whole rulesets, as they are and with values broken.
     Corpus,
+    /// Valid rules in the words of nft.
+    Translate,
 }
 
 impl Kind {
     /// All kinds with their names on the command line.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("rules", Self::Rules),
         ("mutations", Self::Mutations),
         ("wrong", Self::Wrong),
         ("restore", Self::Restore),
         ("listing", Self::Listing),
         ("corpus", Self::Corpus),
+        ("translate", Self::Translate),
     ];
 
     /// How many items (rules, commands, files) one batch holds.
     #[must_use]
     pub const fn batch_size(self) -> usize {
         match self {
-            Self::Rules => 150,
+            Self::Rules | Self::Translate => 150,
             Self::Mutations | Self::Listing => 50,
             Self::Corpus => 80,
             Self::Wrong => 100,
@@ -100,6 +104,7 @@ impl<'r> Worker<'r> {
             Kind::Restore => self.restores(&mut random, v6),
             Kind::Listing => self.listings(&mut random, v6),
             Kind::Corpus => self.corpus(&mut random),
+            Kind::Translate => self.translate(&mut random, v6, (number / 2) % TABLES.len()),
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) struct File {
 }
 
 impl File {
-    fn new(random: &mut Random, v6: bool, table: usize) -> Self {
+    pub(super) fn new(random: &mut Random, v6: bool, table: usize) -> Self {
         let (name, builtin) = TABLES[table];
         let mut head = format!("*{name}\n");
         for chain in builtin {
@@ -75,7 +75,7 @@ impl File {
     }
 
     /// Takes out what `side` refuses until it accepts the file; what was taken out. `None` if it never does.
-    fn weed(&mut self, side: &mut Side) -> io::Result<Option<Vec<(usize, Outcome)>>> {
+    pub(super) fn weed(&mut self, side: &mut Side) -> io::Result<Option<Vec<(usize, Outcome)>>> {
         let mut rejected = Vec::new();
         loop {
             side.flush()?;
@@ -92,6 +92,12 @@ impl File {
                 rejected.push((index, outcome.clone()));
             }
         }
+    }
+
+    /// The rules that are not taken out.
+    pub(super) fn accepted(&self) -> impl Iterator<Item = &Rule> {
+        let rules = self.rules.iter().enumerate();
+        rules.filter(|(index, _)| !self.out.contains(index)).map(|(_, rule)| rule)
     }
 
     /// For each chain, the rule that stands behind each rule of the kernel.

@@ -98,8 +98,8 @@ impl Extension for Udp {
 
     fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
         let begin = out.len();
-        // Of a range stock leaves out the `!`.
-        let sayable = [self.src, self.dst].iter().all(|p| !p.invert || p.min == p.max);
+        // Of the destination stock prints the `!` that the source has.
+        let sayable = self.dst.is_any() || self.dst.invert == self.src.invert;
         self.src.translate("udp sport ", begin, out) && self.dst.translate("udp dport ", begin, out) && sayable
     }
 

@@ -105,6 +105,8 @@ impl Extension for Mark {
             _ if value == mask => write!(out, "mark or {value:#x}"),
             _ => write!(out, "mark and {:#x} xor {value:#x}", !mask),
         }
+        // Stock's blank, which shows in front of a comment.
+        out.byte(b' ');
         true
     }
 

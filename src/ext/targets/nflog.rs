@@ -104,7 +104,8 @@ impl Extension for Nflog {
         if self.threshold != 0 {
             write!(out, "queue-threshold {} ", self.threshold);
         }
-        write!(out, "group {}", self.group);
+        // With stock's blank, which shows in front of a comment.
+        write!(out, "group {} ", self.group);
         sayable
     }
 
