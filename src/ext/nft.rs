@@ -31,30 +31,36 @@ impl Body {
         let begin = out.len();
         let protocol = self.base.protocol.filter(|(_, not)| !not).map(|(p, _)| p);
         let cx = &PrintCx { protocol, ..*cx };
-        if !self.base.translate(self.implies_protocol(cx), cx, out) {
+        let implied_by = self.implies_protocol(cx);
+        if !self.base.translate(implied_by.is_some(), cx, out) {
             return false;
         }
-        let mut note = None;
+        let (mut note, mut words, mut named) = (None, Out::new(), implied_by.is_none());
         for m in &self.matches {
-            match m {
-                Match::Comment(comment) => note = Some(comment.text()),
-                _ => {
-                    let before = out.len();
-                    separate(out, begin);
-                    let from = out.len();
-                    // A match that is always true would leave out what stands behind `-p`.
-                    if !m.translate(cx, out) || out.len() == from {
-                        out.truncate(before);
-                        return false;
-                    }
-                }
+            if let Match::Comment(comment) = m {
+                note = Some(comment.text());
+                continue;
             }
+            words.clear();
+            // The ports of a connection are of a protocol that has been named before.
+            let unnamed = PrintCx { protocol: None, ..*cx };
+            let cx = if named || !matches!(m, Match::Conntrack(_)) { cx } else { &unnamed };
+            named |= m.spec().name == "multiport" || implied_by == Some(m.spec().name);
+            // A match that is always true would leave out what stands behind `-p`.
+            if !m.translate(cx, &mut words) || words.is_empty() {
+                return false;
+            }
+            separate(out, begin);
+            out.bytes(words.as_bytes());
         }
         separate(out, begin);
         out.str("counter");
-        if !self.action.translate(cx, out) {
+        words.clear();
+        if !self.action.translate(cx, &mut words) {
             return false;
         }
+        out.str(if words.is_empty() { "" } else { " " });
+        out.bytes(words.as_bytes());
         match note {
             Some(text) => comment(text, out),
             None => {
@@ -65,12 +71,12 @@ impl Body {
         }
     }
 
-    /// Whether stock leaves `-p` to a match of the protocol's name: if it was inverted, nothing would be left of the `!`.
-    fn implies_protocol(&self, cx: &PrintCx<'_>) -> bool {
-        let Some((protocol, _)) = self.base.protocol else { return false };
+    /// The match to which stock leaves `-p`: one of the protocol's name. If it was inverted, nothing would be left of the `!`.
+    fn implies_protocol(&self, cx: &PrintCx<'_>) -> Option<&'static str> {
+        let (protocol, _) = self.base.protocol?;
         let mut name = Out::new();
         print_protocol(&mut name, protocol, cx);
-        self.matches.iter().any(|m| m.spec().name.as_bytes() == name.as_bytes())
+        self.matches.iter().map(|m| m.spec().name).find(|n| n.as_bytes() == name.as_bytes())
     }
 }
 
@@ -125,15 +131,12 @@ impl Action {
         };
         match self {
             Self::None => {}
-            Self::Accept => out.str(" accept"),
-            Self::Drop => out.str(" drop"),
-            Self::Return => out.str(" return"),
-            Self::Jump(name) => return chain(" jump ", name, out),
-            Self::Goto(name) => return chain(" goto ", name, out),
-            Self::Target(target) => {
-                out.byte(b' ');
-                return target.translate(cx, out);
-            }
+            Self::Accept => out.str("accept"),
+            Self::Drop => out.str("drop"),
+            Self::Return => out.str("return"),
+            Self::Jump(name) => return chain("jump ", name, out),
+            Self::Goto(name) => return chain("goto ", name, out),
+            Self::Target(target) => return target.translate(cx, out),
         }
         true
     }

@@ -356,7 +356,10 @@ impl Info {
                 sayable &= nft::range(*low, *high, out) && self.has_port_protocol(cx);
             }
         }
-        sayable && self.is_translatable()
+        // nft(8) takes two protocols for a contradiction, and nft 1.0.6 even dies of it.
+        let own = (self.has(PROTO) && !self.inverted(PROTO)).then_some(self.protocol);
+        let contradicts = own.zip(cx.protocol).is_some_and(|(own, other)| own != other);
+        sayable && !contradicts && self.is_translatable()
     }
 
     /// Whether nft(8) knows of what protocol the ports are.
