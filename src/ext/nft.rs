@@ -46,8 +46,14 @@ impl Body {
             let unnamed = PrintCx { protocol: None, ..*cx };
             let cx = if named || !matches!(m, Match::Conntrack(_)) { cx } else { &unnamed };
             named |= m.spec().name == "multiport" || implied_by == Some(m.spec().name);
-            // A match that is always true would leave out what stands behind `-p`.
-            if !m.translate(cx, &mut words) || words.is_empty() {
+            if !m.translate(cx, &mut words) {
+                return false;
+            }
+            if words.is_empty() {
+                // Of a match that is always true nothing is printed; then another one has to say what stands behind `-p`.
+                if self.matches.iter().any(|m| matches!(m, Match::Multiport(_) | Match::TcpMss(_))) {
+                    continue;
+                }
                 return false;
             }
             separate(out, begin);

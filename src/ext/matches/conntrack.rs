@@ -373,7 +373,9 @@ impl Info {
     /// Whether the words of nft(8) mean what the match means.
     fn is_translatable(&self) -> bool {
         let nat = self.states & (SNAT | DNAT);
-        let nat_alone = nat == 0 || (self.states == nat && nat.is_power_of_two() && !self.inverted(STATE));
+        // For the `!` of a NAT state stock takes that of `--ctstatus`.
+        let inverted = self.inverted(STATE) || self.inverted(STATUS);
+        let nat_alone = nat == 0 || (self.states == nat && nat.is_power_of_two() && !inverted);
         // A packet without a connection is in one of these states, and stands all other tests of the match.
         let nothing = (self.states & (INVALID | UNTRACKED) != 0) != self.inverted(STATE);
         let alone = !(self.has(STATE) && nothing) || self.flags == 1 << STATE;

@@ -89,9 +89,9 @@ impl Extension for Dnat {
         self.0.print_modes(out, "");
     }
 
-    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
         out.str("dnat");
-        self.0.translate(out)
+        self.0.translate(cx, out)
     }
 
     fn blob(&self, family: Family, b: &mut BlobWriter<'_>) {

@@ -13,7 +13,7 @@
 //! iptables-extensions(8) "SNAT", "DNAT"; fact sheet 3.3, 3.4; measured.
 
 use crate::ext::options::{UsageError, leading_number, usage_bytes};
-use crate::ext::{Effect, Nat, NatAddr, ParseCx};
+use crate::ext::{Effect, Nat, NatAddr, ParseCx, PrintCx};
 use crate::types::{Family, Names, Out};
 use crate::usage;
 use crate::wire::consts::*;
@@ -206,7 +206,7 @@ impl NatRange {
     }
 
     /// Prints ` to 192.0.2.1:80 random,persistent` in the words of nft(8), and says whether it reads them as the target means them.
-    pub fn translate(&self, out: &mut Out) -> bool {
+    pub fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
         if self.addrs.is_some() || self.ports.is_some() {
             out.str(" to ");
             self.print_to(out);
@@ -223,7 +223,9 @@ impl NatRange {
         };
         // nft 1.0.6 does not read a range of addresses in brackets.
         let range_in_brackets = first != last && self.ports.is_some() && matches!(first, Some(IpAddr::V6(_)));
-        first <= last && self.base.is_none() && !range_in_brackets
+        // It knows ports only behind a protocol.
+        let ports_known = self.ports.is_none() || cx.protocol.is_some();
+        first <= last && self.base.is_none() && !range_in_brackets && ports_known
     }
 
     /// Prints the modes, each with a blank and `dashes` in front.

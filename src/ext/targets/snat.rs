@@ -92,9 +92,9 @@ impl Extension for Snat {
         self.0.print_modes(out, "");
     }
 
-    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
         out.str("snat");
-        self.0.translate(out)
+        self.0.translate(cx, out)
     }
 
     fn blob(&self, family: Family, b: &mut BlobWriter<'_>) {
