@@ -61,5 +61,9 @@ fn translated(family: Family, words: &[Vec<u8>]) -> String {
     let mut good = command.late.is_none() || command.rule.body.base.protocol.is_none();
     let each = |body: &Body| Ok::<(), ()>(good &= body.translate(&print, &mut out));
     command.rule.for_each(each).expect("no error");
-    if good && !out.as_bytes().contains(&b'\'') { String::from_utf8_lossy(out.as_bytes()).into_owned() } else { "#".into() }
+    if good && !out.as_bytes().contains(&b'\'') {
+        String::from_utf8_lossy(out.as_bytes()).into_owned()
+    } else {
+        "#".into()
+    }
 }

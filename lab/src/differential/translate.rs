@@ -6,8 +6,8 @@
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
-use super::{Worker, crashed};
 use super::rules::File;
+use super::{Worker, crashed};
 use crate::compare::{Difference, What, outcomes};
 use crate::generate::Rule;
 use crate::oracle::{Call, Outcome};
