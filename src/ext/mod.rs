@@ -7,6 +7,7 @@
 pub mod base;
 mod body;
 pub mod dscp_values;
+mod jhash;
 pub mod limits;
 mod list;
 pub mod matches;

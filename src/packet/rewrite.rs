@@ -62,20 +62,20 @@ impl Packet {
 
     /// Overwrites the TCP options of the kinds that `kind` names with NOPs; what cannot be read as options is left.
     pub fn strip_tcp_options(&mut self, kind: impl Fn(u8) -> bool) {
-        const END: u8 = 0;
         const NOP: u8 = 1;
         let Some(header) = self.tcp().map(|tcp| tcp.header_len()) else { return };
         let Some(start) = self.transport_offset() else { return };
         let mut at = 20;
-        while at < header {
-            let (Some(&this), next) = (self.bytes.get(start + at), self.bytes.get(start + at + 1)) else { return };
-            let len = match (this, next) {
-                (END | NOP, _) => 1,
-                (_, Some(len)) if *len >= 2 && at + usize::from(*len) <= header => usize::from(*len),
-                // A length that leads nowhere is one byte to the kernel.
-                _ => 1,
+        while at + 1 < header {
+            let (Some(&this), Some(&len)) = (self.bytes.get(start + at), self.bytes.get(start + at + 1)) else {
+                return;
             };
-            if len > 1 && kind(this) {
+            // An option without length is one byte to the kernel, and one that is too long ends the list.
+            let len = if this <= NOP || len == 0 { 1 } else { usize::from(len) };
+            if at + len > header {
+                return;
+            }
+            if kind(this) {
                 for i in at..at + len {
                     let (even, odd) = (i & !1, i & 1 == 1);
                     let nop = u16::from(NOP);
