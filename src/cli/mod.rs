@@ -2,6 +2,7 @@
 //!
 //! Only here, in `kernel` and in nothing below is the operating system touched: files, terminals, arguments, exit codes.
 
+mod check;
 mod date;
 mod debugged;
 pub mod demo;
@@ -11,7 +12,9 @@ mod failure;
 mod iptables;
 pub mod json;
 mod plain_getopt;
+mod plan;
 mod restore;
+mod rules_file;
 pub mod sandbox;
 mod save;
 mod show;
@@ -151,7 +154,9 @@ pub fn main() -> ExitCode {
         return ExitCode::from(front_end.run(Program::of(&verb), rest));
     }
     ExitCode::from(match &*verb {
+        "check" => check::run(rest),
         "demo" => demo::run(rest),
+        "plan" => plan::run(rest),
         "restore" => {
             let mut io = Streams::of_process();
             let args: Vec<&[u8]> = rest.iter().map(|a| a.as_bytes()).collect();
@@ -181,7 +186,9 @@ oxtables: iptables on nf_tables
 
 usage: oxtables VERB …
 
+  check FILE …                 all that is wrong with rules files, as the kernel sees it
   demo                         a small network, a firewall in the kernel, real packets
+  plan FILE …                  what would change if these files were put in place
   sandbox [FILE …] [-- COMMAND …]
                                a shell or a command in a network of its own, with these rules
   restore [--json] [FILE]      the rules of a file, or of a JSON document, in the place of those that are there

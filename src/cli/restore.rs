@@ -12,11 +12,11 @@ use super::transaction::Transaction;
 use super::writing::Writing;
 use super::{Streams, exit, missing_extensions};
 use crate::kernel::{Refusal, Session};
-use crate::text::lexer::{Words, lines};
+use crate::text::lexer::{Words, counters_prefix, lines};
 use crate::text::{Context, parse};
 use crate::types::{Family, Names};
 use reader::Reader;
-pub(super) use reader::{Stopped, counters_prefix, tokens};
+pub(super) use reader::{Stopped, tokens};
 
 /// The options of iptables-restore(8).
 #[derive(Debug, Default)]
@@ -134,6 +134,55 @@ pub fn restore_text(family: Family, names: &dyn Names, text: &[u8], io: &mut Str
         stopped.failure.print(program, stopped.reported, &mut io.err);
         stopped.failure
     })
+}
+
+/// Something wrong with a text: the line, where it is about one, and what.
+pub type Wrong = (Option<u32>, Failure);
+
+/// After so many errors the rest of a file is not looked at.
+const WRONG_MAX: usize = 200;
+
+/// Restores a text into a session's namespace like [`restore_text`], but goes on behind what is wrong with it: lines that cannot be carried
+/// out are left out. Says all that is wrong, in the order of the lines; up to 200 things.
+pub fn restore_what_can_be(family: Family, names: &dyn Names, text: &[u8]) -> Vec<Wrong> {
+    let cx = Context { family, names, restore: true, table: b"filter", verbose: false };
+    let (mut text, mut all) = (text.to_vec(), Vec::new());
+    while all.len() < WRONG_MAX {
+        let outcome = restore(Program::of("oxtables"), &cx, &Options::default(), Input::Text(&text), &mut Streams::default());
+        let Err(stopped) = outcome else { break };
+        let wrong: Vec<Wrong> = match stopped.failure {
+            Failure::Refused { refusals, missing } => {
+                let one = |r: &Refusal| Failure::Refused { refusals: vec![r.clone()], missing: missing.clone() };
+                refusals.iter().map(|r| (Some(r.op.line).filter(|n| *n > 0), one(r))).collect()
+            }
+            failure => vec![(stopped.line.or_else(|| super::explain::line_in_text(&failure)), failure)],
+        };
+        let mut gone = false;
+        for (line, _) in &wrong {
+            gone |= line.is_some_and(|line| leave_out(&mut text, line));
+        }
+        all.extend(wrong);
+        if !gone {
+            break;
+        }
+    }
+    all.sort_by_key(|(line, _)| line.unwrap_or(u32::MAX));
+    all
+}
+
+/// Empties a line (from 1), and if a table begins with it, all lines of the table; false if there is no such line.
+fn leave_out(text: &mut Vec<u8>, number: u32) -> bool {
+    let mut kept = Vec::with_capacity(text.len());
+    let (mut found, mut in_table) = (false, false);
+    for (line, n) in lines(text).zip(1u32..) {
+        let here = n == number && line != b"\n";
+        found |= here;
+        in_table |= here && line.starts_with(b"*");
+        kept.extend_from_slice(if here || in_table { b"\n" } else { line });
+        in_table &= !line.starts_with(b"COMMIT");
+    }
+    *text = kept;
+    found
 }
 
 /// Restores it as one transaction; what it prints goes to `io`, its failure to the caller.

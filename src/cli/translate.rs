@@ -4,11 +4,12 @@
 
 use super::failure::{Failure, Program};
 use super::plain_getopt::{PlainGetopt, Table, Takes};
-use super::restore::{counters_prefix, tokens};
+use super::restore::tokens;
 use super::{Streams, date, exit};
 use crate::ext::{Body, PrintCx, nft};
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::command::check_restored_chain;
+use crate::text::lexer::counters_prefix;
 use crate::text::lexer::{LexError, Words, lines};
 use crate::text::{Command, CommandKind, Context, Error, parse};
 use crate::types::{Family, Names, Out};

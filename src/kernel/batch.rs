@@ -126,7 +126,12 @@ impl Batch {
         }
     }
 
-    /// The family whose tables it changes.
+    /// The messages that follow are about another family's tables; all are one transaction.
+    pub fn set_family(&mut self, family: Family) {
+        self.family = family;
+    }
+
+    /// The family that the next message is about.
     pub fn family(&self) -> Family {
         self.family
     }

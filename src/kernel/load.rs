@@ -53,10 +53,16 @@ fn rules(session: &mut Session, family: Family, table: &[u8], chain: &[u8]) -> R
     session.rules(family, table, chain, &mut |event| {
         match event {
             Event::Restart => rules.clear(),
-            Event::Rule(rule) => rules.push(match reader.raise(table, rule.exprs, rule.userdata) {
-                Raised::Rule(body, counters) => Rule { body: Some(body), counters },
-                Raised::Opaque(counters) => Rule { body: None, counters },
-            }),
+            Event::Rule(rule) => {
+                let (handle, raised) = (rule.handle, reader.raise(table, rule.exprs, rule.userdata));
+                rules.push(match raised {
+                    Raised::Rule(body, counters) => Rule { body: Some(body), counters, handle, opaque: Vec::new() },
+                    Raised::Opaque(counters) => {
+                        let opaque = [rule.exprs, rule.userdata.unwrap_or_default()].concat();
+                        Rule { body: None, counters, handle, opaque }
+                    }
+                });
+            }
         }
         ControlFlow::Continue(())
     })?;

@@ -4,6 +4,7 @@
 //! kernel and can be printed, checked and sent; it maps every refusal back to the operation and the line that asked for it.
 
 pub mod batch;
+pub mod change;
 mod dump;
 pub mod error;
 pub mod inject;

@@ -4,6 +4,8 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::disallowed_methods)]
 
 pub mod builtin;
+pub mod diff;
+pub mod owner;
 mod ruleset;
 
 pub use builtin::{BuiltinChain, TABLES, builtins};

@@ -54,6 +54,17 @@ pub struct Rule {
     pub body: Option<Body>,
     /// Packets that met it, and their bytes.
     pub counters: Counters,
+    /// The kernel's number for it in its table; 0 if it is not the kernel's.
+    pub handle: u64,
+    /// Of a rule that is not understood, the expressions (the payload of `NFTA_RULE_EXPRESSIONS`) and the userdata, one behind the other.
+    pub opaque: Vec<u8>,
+}
+
+impl From<Body> for Rule {
+    /// A rule that is not in the kernel and has met no packet.
+    fn from(body: Body) -> Self {
+        Self { body: Some(body), counters: Counters::default(), handle: 0, opaque: Vec::new() }
+    }
 }
 
 impl Ruleset {

@@ -34,6 +34,23 @@ impl<'t> Iterator for Lines<'t> {
     }
 }
 
+/// The parts of a line that begins with counters, `[packets:bytes] …`: both as they are written, and the rest. `None` if it has no such
+/// beginning. They are found as strtok(3) finds them.
+pub fn counters_prefix(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let inner = line.strip_prefix(b"[")?;
+    let packets_from = inner.iter().position(|b| *b != b':')?;
+    let after = inner.get(packets_from..)?;
+    let colon = after.iter().position(|b| *b == b':')?;
+    let bytes = after.get(colon + 1..)?;
+    let close = bytes.iter().position(|b| *b == b']')?;
+    // The bracket that ends the numbers must be the first of the line.
+    let whole = after.get(..colon)?;
+    if whole.contains(&b']') {
+        return None;
+    }
+    Some((whole, bytes.get(..close)?, bytes.get(close + 1..)?))
+}
+
 /// Splits a line into words; `words` is cleared first and gets `(start, end)` ranges of `bytes`, where the unquoted text is put.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
@@ -138,6 +155,20 @@ mod tests {
         let mut w = Words::default();
         w.split(line.as_bytes()).unwrap();
         w.iter().map(|w| String::from_utf8_lossy(w).into_owned()).collect()
+    }
+
+    #[test]
+    fn counters_before_a_line() {
+        let prefix = |text: &'static str| {
+            let parts = counters_prefix(text.as_bytes())?;
+            Some((parts.0.to_vec(), parts.1.to_vec(), parts.2.to_vec()))
+        };
+        let parts = |p: &str, b: &str, r: &str| Some((p.into(), b.into(), r.into()));
+        assert_eq!(prefix("[1:2] -A"), parts("1", "2", " -A"));
+        assert_eq!(prefix("[1:2:3]-A"), parts("1", "2:3", "-A"));
+        for text in ["[1:2 -A", "[1] -A", "[]", "[:]", "[:5] -A", "-A"] {
+            assert_eq!(prefix(text), None, "{text}");
+        }
     }
 
     #[test]

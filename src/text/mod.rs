@@ -6,6 +6,7 @@
 pub mod advice;
 pub mod command;
 mod error;
+pub mod families;
 pub(crate) mod getopt;
 pub mod help;
 pub mod lexer;

@@ -8,10 +8,9 @@ mod ruleset;
 
 use super::Streams;
 use super::failure::Failure;
-use super::restore::counters_prefix;
 use crate::kernel::What;
 use crate::text::advice::on_file;
-use crate::text::lexer::{Words, lines};
+use crate::text::lexer::{Words, counters_prefix, lines};
 use crate::text::{Command, CommandKind, Context, parse};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use place::{Shown, join, word_place};
@@ -64,7 +63,7 @@ pub fn explain_line(
 }
 
 /// The line that an error names in its text: `line 3 failed`.
-fn line_in_text(failure: &Failure) -> Option<u32> {
+pub(super) fn line_in_text(failure: &Failure) -> Option<u32> {
     let Failure::Named(_, text) = failure else { return None };
     let text = std::str::from_utf8(text).ok()?.strip_prefix("line ")?;
     text.split([' ', ':']).next()?.parse().ok()

@@ -7,9 +7,9 @@ use crate::kernel::{self, OpKind, Refusal, Session, What};
 use crate::model::builtin::{TABLES, builtins};
 use crate::model::{Chain, Rule, Ruleset, Table};
 use crate::text::advice::{nearest, show};
-use crate::text::lexer::{Words, lines};
+use crate::text::lexer::{Words, counters_prefix, lines};
 use crate::text::{Command, CommandKind, Context, parse};
-use crate::types::{Counters, Hook, Out};
+use crate::types::{Hook, Out};
 
 const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
 const EBUSY: i32 = rustix::io::Errno::BUSY.raw_os_error();
@@ -332,7 +332,7 @@ impl Scene<'_> {
             match line {
                 [b'*', name @ ..] => inside = name.trim_ascii() == self.table,
                 [b'-' | b'[', ..] if inside => {
-                    let rest = super::counters_prefix(line).map_or(line, |(_, _, rest)| rest);
+                    let rest = counters_prefix(line).map_or(line, |(_, _, rest)| rest);
                     if words.split(rest).is_err() {
                         continue;
                     }
@@ -364,7 +364,7 @@ fn add(table: &mut Table, command: &Command) {
         return;
     };
     let mut with = table.chain(chain).cloned().unwrap_or_else(|| Chain { name: chain.clone(), ..Chain::default() });
-    with.rules.push(Rule { body: Some(command.rule.body.clone()), counters: Counters::default() });
+    with.rules.push(Rule::from(command.rule.body.clone()));
     table.add(with);
 }
 

@@ -12,7 +12,7 @@ use crate::cli::{exit, warn_of_legacy};
 use crate::kernel::{self, BatchMark};
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::command::{check_restored_chain, leading_number};
-use crate::text::lexer::{LexError, WORDS_MAX, Words};
+use crate::text::lexer::{LexError, WORDS_MAX, Words, counters_prefix};
 use crate::text::list::Style;
 use crate::text::{Command, CommandKind, Context, Error, parse};
 use crate::types::{Counters, Out};
@@ -34,23 +34,6 @@ impl<F: Into<Failure>> From<F> for Stopped {
     fn from(failure: F) -> Self {
         Self { failure: failure.into(), reported: None, line: None }
     }
-}
-
-/// The parts of a line that begins with counters, `[packets:bytes] …`: both as they are written, and the rest. `None` if it has no such
-/// beginning. They are found as strtok(3) finds them.
-pub fn counters_prefix(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let inner = line.strip_prefix(b"[")?;
-    let packets_from = inner.iter().position(|b| *b != b':')?;
-    let after = inner.get(packets_from..)?;
-    let colon = after.iter().position(|b| *b == b':')?;
-    let bytes = after.get(colon + 1..)?;
-    let close = bytes.iter().position(|b| *b == b']')?;
-    // The bracket that ends the numbers must be the first of the line.
-    let whole = after.get(..colon)?;
-    if whole.contains(&b']') {
-        return None;
-    }
-    Some((whole, bytes.get(..close)?, bytes.get(close + 1..)?))
 }
 
 /// One reading of the file.
@@ -406,17 +389,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_before_a_line() {
-        let prefix = |text: &'static str| {
-            let parts = counters_prefix(text.as_bytes())?;
-            Some((parts.0.to_vec(), parts.1.to_vec(), parts.2.to_vec()))
-        };
-        let parts = |p: &str, b: &str, r: &str| Some((p.into(), b.into(), r.into()));
-        assert_eq!(prefix("[1:2] -A"), parts("1", "2", " -A"));
-        assert_eq!(prefix("[1:2:3]-A"), parts("1", "2:3", "-A"));
-        for text in ["[1:2 -A", "[1] -A", "[]", "[:]", "[:5] -A", "-A"] {
-            assert_eq!(prefix(text), None, "{text}");
-        }
+    fn counters_of_a_policy() {
         assert_eq!(policy_counters(b"[1:2]junk"), Some(Counters { packets: 1, bytes: 2 }));
         assert_eq!(policy_counters(b"[-1:+2"), Some(Counters { packets: u64::MAX, bytes: 2 }));
         assert_eq!(policy_counters(b"[1]"), None);

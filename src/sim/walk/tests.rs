@@ -7,7 +7,7 @@ use crate::packet::env::{State, UnknownHost};
 use crate::types::{Family, Hook, Network};
 
 fn chain(name: &str, policy: Option<Policy>, bodies: Vec<Body>) -> Chain {
-    let rules = bodies.into_iter().map(|body| Rule { body: Some(body), counters: Default::default() }).collect();
+    let rules = bodies.into_iter().map(Rule::from).collect();
     Chain { name: name.into(), policy, rules, ..Chain::default() }
 }
 
@@ -153,7 +153,7 @@ fn a_chain_may_be_met_twice_if_it_is_no_loop() {
 
 /// A rule that is not understood makes both ways possible.
 fn opaque() -> Rule {
-    Rule { body: None, counters: Default::default() }
+    Rule { body: None, ..Rule::from(Body::default()) }
 }
 
 #[test]
