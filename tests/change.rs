@@ -48,7 +48,13 @@ impl Random {
             } else {
                 below[self.below(below.len() as u64) as usize].clone()
             };
-            let what = self.one(&["-i lo", "-p tcp -m tcp --dport 22", "-p udp", "-m mark --mark 0x1", "-m limit --limit 5/min"]);
+            let what = self.one(&[
+                "-i lo",
+                "-p tcp -m tcp --dport 22",
+                "-p udp",
+                "-m mark --mark 0x1",
+                "-m limit --limit 5/min",
+            ]);
             text += &format!("[{}:{}] -A {from} {what} -j {target}\n", self.below(9), self.below(900));
         }
         text + "COMMIT\n*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j MARK --set-xmark 0x1/0x1\nCOMMIT\n"
@@ -201,7 +207,10 @@ fn what_others_did_meanwhile_stays() {
             "*filter\n:INPUT ACCEPT [0:0]\n:new - [0:0]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -j DROP\nCOMMIT\n",
         );
         let now = read(&mut session);
-        assert_eq!(said(&now[1..], false), said(&wanted[1..], false).into_iter().filter(|l| !l.contains(" new ")).collect::<Vec<_>>());
+        assert_eq!(
+            said(&now[1..], false),
+            said(&wanted[1..], false).into_iter().filter(|l| !l.contains(" new ")).collect::<Vec<_>>()
+        );
         let input = &now[0].tables[0].chain(b"INPUT").unwrap().rules;
         assert_eq!(input.len(), 3);
         assert_eq!(now[0].tables[0].chain(b"new").unwrap().rules.len(), 1);

@@ -148,7 +148,8 @@ pub fn restore_what_can_be(family: Family, names: &dyn Names, text: &[u8]) -> Ve
     let cx = Context { family, names, restore: true, table: b"filter", verbose: false };
     let (mut text, mut all) = (text.to_vec(), Vec::new());
     while all.len() < WRONG_MAX {
-        let outcome = restore(Program::of("oxtables"), &cx, &Options::default(), Input::Text(&text), &mut Streams::default());
+        let outcome =
+            restore(Program::of("oxtables"), &cx, &Options::default(), Input::Text(&text), &mut Streams::default());
         let Err(stopped) = outcome else { break };
         let wrong: Vec<Wrong> = match stopped.failure {
             Failure::Refused { refusals, missing } => {

@@ -394,7 +394,7 @@ impl ChainUndo {
         for (was, next) in self.rules.iter().zip(places.into_iter().rev()) {
             match was {
                 Was::Came { handle, .. } if there.contains(handle) => {
-                    pen.batch.delete_rule(&self.table, &self.name, *handle)
+                    pen.batch.delete_rule(&self.table, &self.name, *handle);
                 }
                 Was::Stayed(_) | Was::Came { .. } => {}
                 Was::Went(rule) => {

@@ -196,7 +196,7 @@ impl<'a> TablePlanner<'a> {
         let (mut at, mut to) = (0, 0);
         let rules = |n: u32| n as usize;
         for hunk in diff.hunks() {
-            for _ in at..rules(hunk.before.start) {
+            while at < rules(hunk.before.start) {
                 steps.push(Step::Stay { live: at, wanted: to });
                 (at, to) = (at + 1, to + 1);
             }
