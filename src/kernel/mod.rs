@@ -27,4 +27,4 @@ pub use error::{CommitError, Error, Refusal, errno_text};
 pub use load::ruleset;
 pub use native::RuleReader;
 pub use op::{Op, OpKind, What};
-pub use session::{BaseChain, Chain, Session, Table};
+pub use session::{BaseChain, Chain, Session, Table, as_if_without};

@@ -9,11 +9,12 @@ use super::error::*;
 use crate::types::{Counters, Family};
 use crate::wire::consts::*;
 use crate::wire::msg::{ChainMsg, ErrorMsg, SetMsg, TableMsg, decode_generation};
-use crate::wire::{DecodeError, MessageIter, Writer};
+use crate::wire::{DecodeError, Expr, Exprs, MessageIter, Writer};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, sockopt};
+use std::cell::Cell;
 use std::io::IoSlice;
 
 /// Room for one answer in bytes. The kernel's dump buffers are at most 32 KiB, but it fills them only if the reader offers as much.
@@ -105,6 +106,21 @@ pub struct Session {
     pub(super) abandoned: bool,
     /// An answer was received on this socket, so the kernel knows that we take long ones (see [`Session::prime`]).
     primed: bool,
+    /// xt extensions that this session acts as if the kernel did not have.
+    without: &'static [&'static str],
+}
+
+thread_local! {
+    static WITHOUT: Cell<&'static [&'static str]> = const { Cell::new(&[]) };
+}
+
+/// Runs `work` with sessions that act as if the kernel lacked these xt extensions, for tests of what is done then: every kernel that they
+/// run on has them.
+pub fn as_if_without<T>(extensions: &'static [&'static str], work: impl FnOnce() -> T) -> T {
+    let before = WITHOUT.replace(extensions);
+    let done = work();
+    WITHOUT.set(before);
+    done
 }
 
 fn open_socket() -> Result<Socket, Error> {
@@ -125,7 +141,15 @@ impl Session {
     pub fn open() -> Result<Self, Error> {
         let socket = open_socket()?;
         let buf = Vec::with_capacity(ANSWER_MAX);
-        Ok(Self { socket, buf, request: Writer::new(), seq: 0, abandoned: false, primed: false })
+        Ok(Self {
+            socket,
+            buf,
+            request: Writer::new(),
+            seq: 0,
+            abandoned: false,
+            primed: false,
+            without: WITHOUT.get(),
+        })
     }
 
     /// The id of the ruleset's generation; every commit of anybody changes it.
@@ -196,6 +220,9 @@ impl Session {
 
     /// Whether the kernel has this revision of an xt match or, with `target`, target.
     pub fn supports(&mut self, name: &str, revision: u32, target: bool, family: Family) -> Result<bool, Error> {
+        if self.without.contains(&name) {
+            return Ok(false);
+        }
         let ty = (NFNL_SUBSYS_NFT_COMPAT << 8) | NFNL_MSG_COMPAT_GET;
         let got = self.get(
             ty,
@@ -227,6 +254,10 @@ impl Session {
         if !unlistable.is_empty() {
             return Err(CommitError::Refused(unlistable));
         }
+        let lacked = self.lacked(batch);
+        if !lacked.is_empty() {
+            return Err(CommitError::Refused(lacked));
+        }
         self.ready()?;
         let mut begin = Writer::new();
         let m = begin.begin(NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, BEGIN_SEQ, 0, NFNL_SUBSYS_NFTABLES);
@@ -240,6 +271,22 @@ impl Session {
         self.make_room_for_answers(batch.len());
         self.send_all(&[begin.as_bytes(), batch.as_bytes(), end.as_bytes()])?;
         self.outcome(batch)
+    }
+
+    /// What a kernel without the xt extensions that are played to be missing would refuse.
+    fn lacked(&self, batch: &Batch) -> Vec<Refusal> {
+        let exprs = |i| batch.rules_range(i).and_then(|range| batch.as_bytes().get(range)).unwrap_or_default();
+        let lacks = |i: &usize| {
+            Exprs::new(exprs(*i)).flatten().any(|expr| match expr {
+                Expr::Match { name, .. } | Expr::Target { name, .. } => {
+                    self.without.iter().any(|w| w.as_bytes() == name)
+                }
+                _ => false,
+            })
+        };
+        let messages = if self.without.is_empty() { 0..0 } else { 0..batch.len() };
+        let ops = messages.filter(lacks).filter_map(|i| batch.op(i));
+        ops.map(|op| Refusal { op, errno: ENOENT, message: None }).collect()
     }
 
     /// Refusals come one message each, all before `send` returns; a small batch fits the default buffer.

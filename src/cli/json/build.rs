@@ -4,9 +4,9 @@ use super::{Chain, Document, ForeignChain, Parts, Policy, Rule, SCHEMA, Table, T
 use crate::cli::failure::Failure;
 use crate::cli::iptables::ATTEMPTS;
 use crate::cli::show::{Found, incompatible, is_builtin};
-use crate::compile::{Raised, Raiser, describe};
+use crate::compile::{Raised, describe};
 use crate::ext::PrintCx;
-use crate::kernel::{self, Event, Session};
+use crate::kernel::{self, Event, RuleReader, Session};
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::types::{Counters, Family, Hook, Names, Out};
 use crate::wire::consts::NF_DROP;
@@ -93,7 +93,7 @@ fn chain(
     kernel: Option<&kernel::Chain>,
     found: &mut Found,
 ) -> Result<Chain, Failure> {
-    let mut reading = Reading { raiser: Raiser::new(asked.family), rules: Vec::new(), seen: 0, opaque: 0 };
+    let mut reading = Reading { reader: RuleReader::new(asked.family), rules: Vec::new(), seen: 0, opaque: 0 };
     if kernel.is_some() {
         session.rules(asked.family, table, name, &mut |event| {
             match event {
@@ -135,7 +135,7 @@ fn policy(base: Option<&kernel::BaseChain>) -> Policy {
 
 /// A chain half read.
 struct Reading {
-    raiser: Raiser,
+    reader: RuleReader,
     rules: Vec<Rule>,
     seen: u32,
     opaque: u32,
@@ -146,7 +146,7 @@ impl Reading {
         let (number, handle) = (Some(self.seen), Some(rule.handle));
         let with = |counters: Counters| Rule { number, handle, counters: Some(counters.into()), ..Rule::default() };
         let mut out = Out::new();
-        match self.raiser.raise(rule.exprs, rule.userdata) {
+        match self.reader.raise(rule.table, rule.exprs, rule.userdata) {
             Raised::Rule(body, counters) => {
                 let cx = PrintCx { family: asked.family, numeric: true, names: asked.names, protocol: None };
                 out.str("-A");
