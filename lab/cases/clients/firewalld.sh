@@ -5,6 +5,8 @@ has dbus-daemon 'Debian dbus-daemon'
 sed -i 's/^FirewallBackend=.*/FirewallBackend=iptables/' /etc/firewalld/firewalld.conf
 # without polkit root may do everything
 rm -f /usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service
+getent passwd messagebus >/dev/null || echo 'messagebus:x:901:901::/:/bin/false' >>/etc/passwd
+getent group messagebus >/dev/null || echo 'messagebus:x:901:' >>/etc/group
 mkdir -p /run/dbus
 dbus-daemon --system --fork --nopidfile
 start() {
