@@ -224,6 +224,7 @@ extensions! {
     String(matches::string::Search),
     Tcp(matches::tcp::Tcp),
     TcpMss(matches::tcpmss::TcpMss),
+    Time(matches::time::Time),
     Udp(matches::udp::Udp),
 }
 

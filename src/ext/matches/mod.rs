@@ -46,4 +46,5 @@ pub mod tcp;
 pub mod tcpmss;
 #[cfg(test)]
 pub mod testing;
+pub mod time;
 pub mod udp;
