@@ -185,6 +185,7 @@ extensions! {
     /// A match with its options.
     Match: MatchExt, eval(&Packet) -> Tri,
     AddrType(matches::addrtype::AddrType),
+    Bpf(matches::bpf::Bpf),
     Cgroup(matches::cgroup::Cgroup),
     Cluster(matches::cluster::Cluster),
     Comment(matches::comment::Comment),

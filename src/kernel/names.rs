@@ -13,6 +13,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 /// The names that this system knows. Not `Sync`: each process keeps one.
@@ -165,6 +166,14 @@ impl Names for SystemNames {
     fn number_name(&self, list: NumberList, number: u32) -> Option<Vec<u8>> {
         let entries = self.numbers.entries(&self.files, list).ok()?;
         entries.iter().find(|(n, _)| *n == number).map(|(_, name)| name.clone())
+    }
+
+    fn is_bpf_object(&self, path: &[u8]) -> bool {
+        /// `BPF_FS_MAGIC` (`linux/magic.h`).
+        const BPF_FS: u64 = 0xcafe_4a11;
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
+        let in_bpf_fs = rustix::fs::statfs(path).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(BPF_FS));
+        in_bpf_fs && std::fs::metadata(path).is_ok_and(|m| m.is_file())
     }
 
     fn number_list_error(&self, list: NumberList) -> Option<String> {

@@ -49,6 +49,10 @@ pub trait Names {
     fn number_name(&self, _list: NumberList, _number: u32) -> Option<Vec<u8>> {
         None
     }
+    /// Whether a path leads to an object that is pinned in a BPF file system.
+    fn is_bpf_object(&self, _path: &[u8]) -> bool {
+        true
+    }
     /// Why a list cannot be read, in the system's words, e.g. `No such file or directory`; `None` if it can be.
     fn number_list_error(&self, _list: NumberList) -> Option<String> {
         Some("No such file or directory".into())

@@ -229,7 +229,6 @@ impl MatchExt for Ipvs {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::ext::matches::testing::{error, raised_text, read, row};
     use crate::types::Family::{V4, V6};
 

@@ -1,6 +1,8 @@
 //! The matches, one file each; their one list is in [`super::Match`].
 
 pub mod addrtype;
+pub mod bpf;
+pub mod bpf_program;
 pub mod cgroup;
 pub mod cluster;
 pub mod comment;
