@@ -116,7 +116,9 @@ impl Raising<'_> {
 
     fn xt_match(&mut self, name: &[u8], revision: u32, info: &[u8]) -> bool {
         let Some(m) = Match::decode(name, revision, info, self.family, self.scratch) else { return false };
-        let protocols = m.spec().implied_by;
+        // An Authentication Header may stand before any protocol.
+        let bound = m.spec().limits.iter().any(|limit| !limit.protocols.is_empty());
+        let protocols = if bound { m.spec().implied_by } else { &[] };
         if !protocols.is_empty() && *self.protocols.get_or_insert(protocols) != protocols {
             return false;
         }

@@ -212,6 +212,7 @@ impl Broken {
 fn protocol_name(number: u8) -> String {
     match number {
         33 => "dccp".into(),
+        108 => "ipcomp".into(),
         _ => builtin_protocol_name(number).map_or_else(|| number.to_string(), str::to_owned),
     }
 }
@@ -235,7 +236,8 @@ mod tests {
         let words: Vec<&str> = spec.sample.split(' ').collect();
         let at = words.iter().find_map(|w| w.strip_prefix('@')?.split_once('/'));
         let (table, chain) = at.unwrap_or(("filter", "FORWARD"));
-        let protocol = words.windows(2).find(|w| w[0] == "-p").and_then(|w| builtin_protocol(w[1].as_bytes()));
+        let number = |name: &str| builtin_protocol(name.as_bytes()).or_else(|| name.parse().ok());
+        let protocol = words.windows(2).find(|w| w[0] == "-p").and_then(|w| number(w[1]));
         let hooks = Hook::from_chain(chain.as_bytes()).into_iter().collect();
         (table.as_bytes(), hooks, protocol.map(|p| (p, false)))
     }

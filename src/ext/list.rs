@@ -281,7 +281,7 @@ mod tests {
     /// The protocol of `-p` in the sample.
     fn sample_protocol(spec: &Spec) -> Option<(u8, bool)> {
         let name = spec.sample.split_once("-p ")?.1.split(' ').next()?;
-        crate::types::builtin_protocol(name.as_bytes()).map(|p| (p, false))
+        crate::types::builtin_protocol(name.as_bytes()).or_else(|| name.parse().ok()).map(|p| (p, false))
     }
 
     /// Reads an example; of a pair's, the second word stands behind a blank.

@@ -146,6 +146,36 @@ impl<'a> View<'a> {
         self.extensions().find(|extension| extension.kind == kind)
     }
 
+    /// Looks for a header of that kind as the kernel's xt matches and `exthdr` do: unlike [`Self::extensions`] through authentication
+    /// headers, and in a fragment other than the first up to its fragment header.
+    #[must_use]
+    pub fn find(&self, kind: u8) -> Search<'a> {
+        let (mut rest, mut next) = (self.payload, self.next_header());
+        loop {
+            let found = next == kind;
+            if !is_extension(next) && next != AUTHENTICATION {
+                return if found { Search::Found(rest) } else { Search::Absent };
+            }
+            let needed = if matches!(next, ROUTING | FRAGMENT) { 4 } else { 2 };
+            let (Some([after, words]), true) = (rest.first_chunk::<2>(), rest.len() >= needed) else {
+                return Search::CutOff;
+            };
+            let length = match next {
+                FRAGMENT => 8,
+                AUTHENTICATION => (usize::from(*words) + 2) * 4,
+                _ => (usize::from(*words) + 1) * 8,
+            };
+            let tail = next == FRAGMENT && matches!(rest, [_, _, high, low, ..] if (*high, *low & 0xf8) != (0, 0));
+            if found {
+                return Search::Found(rest);
+            }
+            if tail {
+                return Search::Absent;
+            }
+            (rest, next) = (rest.get(length..).unwrap_or_default(), *after);
+        }
+    }
+
     /// Finds the transport header; `None` if the chain of extension headers is cut off, or goes on behind the header of a
     /// fragment that is not the first.
     #[must_use]
@@ -168,6 +198,17 @@ impl<'a> View<'a> {
         let bytes = self.header.get(AT..).and_then(|rest| rest.first_chunk::<16>());
         bytes.map_or(Ipv6Addr::UNSPECIFIED, |bytes| Ipv6Addr::from(*bytes))
     }
+}
+
+/// What [`View::find`] has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search<'a> {
+    /// The header, and all bytes behind it to the end of the packet: they may be fewer than the header says of itself.
+    Found(&'a [u8]),
+    /// There is no such header.
+    Absent,
+    /// The packet ends in the chain of headers before it is known.
+    CutOff,
 }
 
 /// Walks over extension headers; ends in silence where the chain is cut off ([`View::upper`] tells that apart).
@@ -281,6 +322,29 @@ mod tests {
         let packet = packet(vec![(HOP_BY_HOP, vec![0; 6]), (AUTHENTICATION, vec![0; 10])], protocol::TCP);
         assert_eq!(packet.protocol(), Some(AUTHENTICATION));
         assert_eq!(packet.transport_offset(), Some(48));
+    }
+
+    #[test]
+    fn a_search_goes_through_authentication_and_up_to_a_fragment() {
+        let found = |packet: &Packet, kind| match packet.ipv6().map(|v| v.find(kind)) {
+            Some(Search::Found(bytes)) => Ok(bytes.len()),
+            Some(other) => Err(format!("{other:?}")),
+            None => Err("no IPv6".into()),
+        };
+        let absent = || Err("Absent".to_owned());
+        let whole = packet(vec![(AUTHENTICATION, vec![0; 14]), (DESTINATION, vec![0; 6])], protocol::TCP);
+        assert_eq!(found(&whole, AUTHENTICATION), Ok(16 + 8 + 20));
+        assert_eq!(found(&whole, DESTINATION), Ok(28));
+        assert_eq!(found(&whole, protocol::TCP), Ok(20));
+        assert_eq!(found(&whole, ROUTING), absent());
+        let tail = packet(vec![(FRAGMENT, vec![0, 8, 0, 0, 0, 9]), (DESTINATION, vec![0; 6])], protocol::TCP);
+        assert_eq!((found(&tail, FRAGMENT), found(&tail, DESTINATION)), (Ok(36), absent()));
+        let head = packet(vec![(FRAGMENT, vec![0, 7, 0, 0, 0, 9]), (DESTINATION, vec![0; 6])], protocol::TCP);
+        assert_eq!(found(&head, DESTINATION), Ok(28));
+        for (kind, bytes, answer) in [(ROUTING, vec![0, 0, 0], "CutOff"), (HOP_BY_HOP, vec![59, 9], "Absent")] {
+            let short = Ipv6::default() / Raw { protocol: kind, payload: bytes };
+            assert_eq!(found(&short, DESTINATION), Err(answer.to_owned()));
+        }
     }
 
     #[test]

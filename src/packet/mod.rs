@@ -34,8 +34,18 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// User Datagram Protocol (RFC 768).
     pub const UDP: u8 = 17;
+    /// Datagram Congestion Control Protocol (RFC 4340).
+    pub const DCCP: u8 = 33;
+    /// IP Encapsulating Security Payload (RFC 4303).
+    pub const ESP: u8 = 50;
+    /// IP Authentication Header (RFC 4302).
+    pub const AH: u8 = 51;
     /// Internet Control Message Protocol for IPv6 (RFC 4443).
     pub const ICMPV6: u8 = 58;
+    /// IP Payload Compression (RFC 3173).
+    pub const IPCOMP: u8 = 108;
+    /// Mobility Header of IPv6 (RFC 6275).
+    pub const MH: u8 = 135;
 }
 
 /// Why bytes are no packet.
