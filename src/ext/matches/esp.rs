@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn packets() {
         let raw = |payload: &[u8]| Raw { protocol: ESP, payload: payload.to_vec() };
-        let judge = |args: &str, packet| read(V4, P, &format!("esp{args}")).unwrap().judge(packet);
+        let judge = |args: &str, packet: &Packet| read(V4, P, &format!("esp{args}")).unwrap().judge(packet);
         let packet = Ipv4::default() / raw(&[0, 0, 1, 5, 0, 0, 0, 1]);
         assert_eq!(judge(" --espspi 261", &packet), (Tri::True, false));
         assert_eq!(judge(" ! --espspi 5:260", &packet), (Tri::True, false));

@@ -34,9 +34,8 @@ pub struct IpComp(Numbers);
 
 const SPI: u8 = 0;
 
-const OPTIONS: &[Opt] = &[Opt::value("ipcompspi", SPI, KIND, "spi[:spi]", "Compression Parameter Index")
-    .invertible()
-    .examples(EXAMPLES)];
+const OPTIONS: &[Opt] =
+    &[Opt::value("ipcompspi", SPI, KIND, "spi[:spi]", "Compression Parameter Index").invertible().examples(EXAMPLES)];
 
 impl Extension for IpComp {
     const SPEC: Spec = Spec {
@@ -109,7 +108,12 @@ mod tests {
             for (args, save, info, list) in [
                 ("", " --ipcompspi 0", "00000000000000000000000000000000", " comp spi:0"),
                 (" --ipcompspi :", "", "00000000ffffffff0000000000000000", " comp "),
-                (" --ipcompspi 7:", " --ipcompspi 7:4294967295", "07000000ffffffff0000000000000000", " comp spis:7:4294967295"),
+                (
+                    " --ipcompspi 7:",
+                    " --ipcompspi 7:4294967295",
+                    "07000000ffffffff0000000000000000",
+                    " comp spis:7:4294967295",
+                ),
                 (" ! --ipcompspi 5", " ! --ipcompspi 5", "05000000050000000100000000000000", " comp spi:!5"),
                 (" ! --ipcompspi 5:10", " ! --ipcompspi 5:10", "050000000a0000000100000000000000", " comp spis:!5:10"),
             ] {
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn packets() {
         let raw = |payload: &[u8]| Raw { protocol: IPCOMP, payload: payload.to_vec() };
-        let judge = |args: &str, packet| read(V4, P, &format!("ipcomp{args}")).unwrap().judge(packet);
+        let judge = |args: &str, packet: &Packet| read(V4, P, &format!("ipcomp{args}")).unwrap().judge(packet);
         let packet = Ipv4::default() / raw(&[6, 0, 1, 5]);
         assert_eq!(judge(" --ipcompspi 261", &packet), (Tri::True, false));
         assert_eq!(judge(" --ipcompspi 65536:", &packet), (Tri::False, false));

@@ -22,8 +22,23 @@ pub struct Numbers {
 pub const KIND: Kind = Kind::Range { min: 0, max: u32::MAX as u64 };
 
 /// For the tables of examples.
-pub const EXAMPLES: &[&str] =
-    &["0", "1", "5", "5:10", "10:5", ":7", "7:", "0x10:0xff", "256", "65535", "65536:", "4294967295", "010", "3:3", ":"];
+pub const EXAMPLES: &[&str] = &[
+    "0",
+    "1",
+    "5",
+    "5:10",
+    "10:5",
+    ":7",
+    "7:",
+    "0x10:0xff",
+    "256",
+    "65535",
+    "65536:",
+    "4294967295",
+    "010",
+    "3:3",
+    ":",
+];
 
 impl Numbers {
     /// Every number.
