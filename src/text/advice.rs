@@ -531,7 +531,7 @@ mod tests {
             ("-A INPUT -p tcp --dport -j ACCEPT", "--dport", "--dport took -j as its value"),
             ("-A INPUT -s --dport", "-s", "-s took --dport as its value"),
             ("-A INPUT -m comment --comment -j ACCEPT", "--comment", "--comment took -j"),
-            ("-A INPUT --dport 22 -j ACCEPT", "--dport", "--dport needs -p sctp, -p tcp or -p udp before it"),
+            ("-A INPUT --dport 22 -j ACCEPT", "--dport", "--dport needs -p dccp, -p sctp, -p tcp or -p udp before it"),
             ("-A INPUT -p icmp --dport 22", "--dport", "and the rule has another protocol"),
             ("-A INPUT --ctstate NEW", "--ctstate", "belongs to -m conntrack"),
             ("-A INPUT --to-source 192.0.2.1", "--to-source", "belongs to -j SNAT"),
