@@ -107,13 +107,22 @@ impl Subject {
 
     /// The extension's words with random options that go together.
     pub fn words(&self, random: &mut Random) -> Vec<Vec<u8>> {
-        let chosen = self.options(random);
+        let mut chosen = self.options(random);
+        // What others need stands before them, with its first example, as in the tests of the list.
+        let needed = chosen.iter().fold(0, |all, opt| all | opt.needs);
+        chosen.sort_by_key(|opt| (needed & bit(opt) == 0, opt.needs.count_ones()));
         let mut out = self.head();
         for opt in chosen {
-            if opt.invert && random.percent(25) {
-                out.push(b"!".to_vec());
+            let first = opt.examples_for(if self.v6 { Family::V6 } else { Family::V4 }).first().copied();
+            match first.filter(|_| needed & bit(opt) != 0 && opt.takes_value() && opt.kind != Kind::Pair) {
+                Some(first) => out.extend([format!("--{}", opt.name).into_bytes(), first.as_bytes().to_vec()]),
+                None => {
+                    if opt.invert && random.percent(25) {
+                        out.push(b"!".to_vec());
+                    }
+                    out.extend(self.option(random, opt));
+                }
             }
-            out.extend(self.option(random, opt));
         }
         out
     }

@@ -82,7 +82,6 @@ const EXAMPLES: &[&str] = &[
     "50",
     "59",
     "255",
-    "hopopt",
     "hop,dst",
     "hop,route",
     "hop,frag",
