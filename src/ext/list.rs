@@ -244,6 +244,7 @@ extensions! {
     Time(matches::time::Time),
     Tos(matches::tos::Tos),
     Ttl(matches::ttl::Ttl),
+    U32(matches::u32::U32),
     Udp(matches::udp::Udp),
 }
 

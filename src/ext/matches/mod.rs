@@ -72,4 +72,5 @@ pub mod testing;
 pub mod time;
 pub mod tos;
 pub mod ttl;
+pub mod u32;
 pub mod udp;
