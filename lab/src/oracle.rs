@@ -19,7 +19,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 const STOCK: &str = "/usr/sbin/xtables-nft-multi";
 const INSTALL: &str = "stock iptables is not installed: apt-get install -y iptables nftables";
 /// The names under which both sets are called.
-const NAMES: [&str; 18] = [
+const NAMES: &[&str] = &[
+    "xtables-monitor",
     // Only of ours is it more than a name.
     "oxtables",
     "iptables-translate",

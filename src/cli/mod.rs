@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod iptables;
 pub mod json;
+mod monitor;
 mod plain_getopt;
 mod plan;
 mod restore;
@@ -148,8 +149,14 @@ pub fn main() -> ExitCode {
         let argv0 = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
         return ExitCode::from(front_end.run(Program { name: &called, called: &argv0 }, args));
     }
+    if let Some(code) = other_name(&called, args) {
+        return ExitCode::from(code);
+    }
     let Some((verb, rest)) = args.split_first() else { return ExitCode::from(no_verb(None)) };
     let verb = verb.to_string_lossy();
+    if let Some(code) = other_name(&verb, rest) {
+        return ExitCode::from(code);
+    }
     if let Some(front_end) = DropIn::of_name(&verb) {
         return ExitCode::from(front_end.run(Program::of(&verb), rest));
     }
@@ -181,6 +188,22 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// What is called by a name of its own beside the drop-in's: the monitor, and the programs that oxtables does not stand in for.
+fn other_name(name: &str, args: &[OsString]) -> Option<u8> {
+    if name == "xtables-monitor" {
+        let args: Vec<&[u8]> = args.iter().map(|a| a.as_bytes()).collect();
+        return Some(monitor::run(Program::of(name), &args));
+    }
+    let missing = ["arptables", "ebtables"].into_iter().find(|missing| name.starts_with(missing))?;
+    let mut io = Streams::default();
+    writeln!(
+        io.err,
+        "{name}: oxtables does not provide {missing}; use that of iptables, or nft(8). Nothing was changed."
+    );
+    io.flush();
+    Some(exit::OTHER)
+}
+
 const VERBS: &str = "\
 oxtables: iptables on nf_tables
 
@@ -196,6 +219,7 @@ usage: oxtables VERB …
   iptables-save, iptables-restore, ip6tables-save, ip6tables-restore
   iptables-translate, iptables-restore-translate, ip6tables-translate, ip6tables-restore-translate
                                the same rules in the words of nft(8)
+  xtables-monitor [-e] [-t]    changes of the ruleset and the way of traced packets, as they happen
 
 Called by one of those names (a link will do), it is that program.
 ";

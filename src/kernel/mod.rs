@@ -10,6 +10,7 @@ pub mod error;
 pub mod inject;
 pub mod ipset;
 mod load;
+pub mod monitor;
 pub mod names;
 pub mod native;
 pub mod netns;

@@ -630,3 +630,29 @@ pub const NFT_LOGLEVEL_NOTICE: u32 = 5;
 pub const NFT_LOGLEVEL_INFO: u32 = 6;
 pub const NFT_LOGLEVEL_DEBUG: u32 = 7;
 pub const NFT_LOGLEVEL_AUDIT: u32 = 8;
+
+// NFNLGRP_* (linux/netfilter/nfnetlink.h)
+pub const NFNLGRP_NFTABLES: u32 = 7;
+pub const NFNLGRP_NFTRACE: u32 = 9;
+
+// enum nft_trace_attributes
+pub const NFTA_TRACE_TABLE: u16 = 1;
+pub const NFTA_TRACE_CHAIN: u16 = 2;
+pub const NFTA_TRACE_RULE_HANDLE: u16 = 3;
+pub const NFTA_TRACE_TYPE: u16 = 4;
+pub const NFTA_TRACE_VERDICT: u16 = 5;
+pub const NFTA_TRACE_ID: u16 = 6;
+pub const NFTA_TRACE_LL_HEADER: u16 = 7;
+pub const NFTA_TRACE_NETWORK_HEADER: u16 = 8;
+pub const NFTA_TRACE_TRANSPORT_HEADER: u16 = 9;
+pub const NFTA_TRACE_IIF: u16 = 10;
+pub const NFTA_TRACE_IIFTYPE: u16 = 11;
+pub const NFTA_TRACE_OIF: u16 = 12;
+pub const NFTA_TRACE_MARK: u16 = 14;
+pub const NFTA_TRACE_NFPROTO: u16 = 15;
+pub const NFTA_TRACE_POLICY: u16 = 16;
+
+// enum nft_trace_types
+pub const NFT_TRACETYPE_POLICY: u32 = 1;
+pub const NFT_TRACETYPE_RETURN: u32 = 2;
+pub const NFT_TRACETYPE_RULE: u32 = 3;

@@ -13,6 +13,7 @@ mod header;
 pub mod msg;
 mod reader;
 pub mod set;
+pub mod trace;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};

@@ -27,6 +27,8 @@ pub struct TableMsg<'a> {
     pub flags: u32,
     /// Number of chains, sets and objects inside.
     pub uses: u32,
+    /// Handle, unique among all tables.
+    pub handle: u64,
     /// Whether it carries attributes that this codec does not know.
     pub unknown: bool,
 }
@@ -39,7 +41,7 @@ impl<'a> TableMsg<'a> {
             NFTA_TABLE_NAME => |a| t.name = a.text(),
             NFTA_TABLE_FLAGS => |a| t.flags = a.u32("NFTA_TABLE_FLAGS")?,
             NFTA_TABLE_USE => |a| t.uses = a.u32("NFTA_TABLE_USE")?,
-            NFTA_TABLE_HANDLE => |_a| (),
+            NFTA_TABLE_HANDLE => |a| t.handle = a.u64("NFTA_TABLE_HANDLE")?,
             NFTA_TABLE_PAD => |_a| (),
         });
         Ok(t)
