@@ -2,6 +2,7 @@
 //!
 //! Only here, in `kernel` and in nothing below is the operating system touched: files, terminals, arguments, exit codes.
 
+mod apply;
 mod check;
 mod date;
 mod debugged;
@@ -161,9 +162,14 @@ pub fn main() -> ExitCode {
         return ExitCode::from(front_end.run(Program::of(&verb), rest));
     }
     ExitCode::from(match &*verb {
+        "apply" => apply::run(rest),
+        apply::GUARD => apply::run_guard(),
         "check" => check::run(rest),
+        "confirm" => apply::confirm(),
         "demo" => demo::run(rest),
         "plan" => plan::run(rest),
+        "rollback" => apply::rollback(),
+        "status" => apply::status(),
         "restore" => {
             let mut io = Streams::of_process();
             let args: Vec<&[u8]> = rest.iter().map(|a| a.as_bytes()).collect();
@@ -209,7 +215,9 @@ oxtables: iptables on nf_tables
 
 usage: oxtables VERB …
 
+  apply FILE …                 put rules files in place, and the old rules back unless it is confirmed
   check FILE …                 all that is wrong with rules files, as the kernel sees it
+  confirm, rollback, status    of an apply that waits
   demo                         a small network, a firewall in the kernel, real packets
   plan FILE …                  what would change if these files were put in place
   sandbox [FILE …] [-- COMMAND …]

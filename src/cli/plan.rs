@@ -3,10 +3,11 @@
 use super::rules_file::{Files, Problem, RulesFile, with_remedy};
 use super::{Streams, exit};
 use crate::ext::PrintCx;
+use crate::kernel::change::Change;
 use crate::kernel::names::SystemNames;
 use crate::kernel::netns::{Namespace, NetnsError};
 use crate::kernel::{self, Session};
-use crate::model::diff::{ChainPlan, Fate, Plan, Planning, Step, plan};
+use crate::model::diff::{ChainPlan, Fate, Planning, Step, plan};
 use crate::model::{Chain, Policy, Rule, Ruleset, Table};
 use crate::types::{Family, Names, Out};
 use clap::Parser;
@@ -45,15 +46,28 @@ pub enum NoPlan {
     Other(String),
 }
 
-/// A plan for one family, with the rulesets that it leads from and to.
+/// What is to change, family by family, and the generation of the ruleset that it was planned for.
 #[derive(Debug)]
-pub struct FamilyPlan {
-    /// As it is.
-    pub live: Ruleset,
-    /// As it is to be.
-    pub wanted: Ruleset,
-    /// What is between them.
-    pub plan: Plan,
+pub struct Planned {
+    /// The generation.
+    pub generation: u32,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+impl Planned {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.changes.iter().all(|change| change.plan.is_empty())
+    }
+
+    /// Prints it as a diff for standard output.
+    pub fn print(&self, names: &dyn Names, out: &mut Out) {
+        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        for change in &self.changes {
+            Printer { plan: change, names, colour, out }.print();
+        }
+    }
 }
 
 /// Runs the verb with the words behind `oxtables plan` and returns the exit code.
@@ -69,12 +83,9 @@ pub fn run(words: &[OsString]) -> u8 {
     let names = SystemNames::default();
     let files = args.files.read(&names).map_err(NoPlan::Other);
     let code = match files.and_then(|files| plan_files(&files, &names, args.replace_all)) {
-        Ok(plans) => {
-            let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-            for plan in &plans {
-                Printer { plan, names: &names, colour, out: &mut io.out }.print();
-            }
-            if plans.iter().all(|p| p.plan.is_empty()) { NO_CHANGE } else { CHANGES }
+        Ok(planned) => {
+            planned.print(&names, &mut io.out);
+            if planned.is_empty() { NO_CHANGE } else { CHANGES }
         }
         Err(no_plan) => {
             no_plan.print("plan", &mut io.err);
@@ -112,9 +123,10 @@ impl From<NetnsError> for NoPlan {
 }
 
 /// Plans the way from the rules of the namespace that the calling thread is in to those of these files, family by family.
-pub fn plan_files(files: &[RulesFile], names: &dyn Names, replace_all: bool) -> Result<Vec<FamilyPlan>, NoPlan> {
+pub fn plan_files(files: &[RulesFile], names: &dyn Names, replace_all: bool) -> Result<Planned, NoPlan> {
     let mut wanted: BTreeMap<Family, (&str, Ruleset)> = BTreeMap::new();
     let mut session = Session::open()?;
+    // Who may not look learns that first.
     session.generation()?;
     for file in files {
         let namespace = Namespace::new()?;
@@ -125,18 +137,23 @@ pub fn plan_files(files: &[RulesFile], names: &dyn Names, replace_all: bool) -> 
             }
         }
     }
-    let mut plans = Vec::new();
-    for (family, (_, wanted)) in wanted {
-        let live = kernel::ruleset(&mut session, family)?;
-        let plan = plan(&live, &wanted, &Planning { names, replace_all });
-        plans.push(FamilyPlan { live, wanted, plan });
+    loop {
+        let generation = session.generation()?;
+        let mut changes = Vec::new();
+        for (family, (_, wanted)) in &wanted {
+            let live = kernel::ruleset(&mut session, *family)?;
+            let plan = plan(&live, wanted, &Planning { names, replace_all });
+            changes.push(Change { live, wanted: wanted.clone(), plan });
+        }
+        if session.generation()? == generation {
+            return Ok(Planned { generation, changes });
+        }
     }
-    Ok(plans)
 }
 
 /// Prints a plan as a diff.
 struct Printer<'a> {
-    plan: &'a FamilyPlan,
+    plan: &'a Change,
     names: &'a dyn Names,
     colour: bool,
     out: &'a mut Out,
