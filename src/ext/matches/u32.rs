@@ -105,11 +105,10 @@ impl Extension for U32 {
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
         let pad = |b: &mut BlobWriter<'_>, used: usize| b.zeros(PAIR * ROOM.saturating_sub(used));
         for test in &self.tests {
-            let ops = test.steps.iter().map(|(op, _)| *op as u8).chain([0]);
-            let numbers = std::iter::once(test.offset).chain(test.steps.iter().map(|(_, n)| *n));
-            for (number, op) in numbers.zip(ops) {
-                b.u32(number);
-                b.u8(op);
+            // An operator stands beside the number behind it; the first number has none, which is 0.
+            for (op, number) in [(Op::And, test.offset)].iter().chain(&test.steps) {
+                b.u32(*number);
+                b.u8(*op as u8);
                 b.align(4);
             }
             pad(b, test.steps.len() + 1);
@@ -181,21 +180,21 @@ impl Test {
         let (ranges, rest) = rest.split_at_checked(PAIR * ROOM)?;
         let [places_len, ranges_len, ..] = *rest else { return None };
         let mut found = Self::default();
-        let mut last = None;
-        for place in places.chunks_exact(PAIR).take(places_len.into()) {
+        for (at, place) in places.chunks_exact(PAIR).take(places_len.into()).enumerate() {
             let [a, b, c, d, op, ..] = *place else { return None };
             let number = u32::from_ne_bytes([a, b, c, d]);
-            match last {
-                None => found.offset = number,
-                Some(op) => found.steps.push((op, number)),
-            }
-            last = Some(match op {
+            let op = match op {
                 0 => Op::And,
                 1 => Op::Left,
                 2 => Op::Right,
                 3 => Op::At,
                 _ => return None,
-            });
+            };
+            match at {
+                0 if op != Op::And => return None,
+                0 => found.offset = number,
+                _ => found.steps.push((op, number)),
+            }
         }
         for range in ranges.chunks_exact(PAIR).take(ranges_len.into()) {
             let (min, max) = range.split_first_chunk()?;
@@ -434,8 +433,8 @@ mod tests {
                     (0, "0600000000000000ff"),
                     (88, "0100000001"),
                     (176, "0201"),
-                    (184, "02"),
-                    (188, "16000000000000003c00000003000000000000000200000018"),
+                    (188, "16000000020000003c000000000000000000000003000000"),
+                    (212, "1800000002"),
                     (276, "0100000003"),
                     (356, "0502"),
                     (1980, "0201"),
@@ -491,7 +490,7 @@ mod tests {
         for part in [(176, 0), (176, 11), (177, 0), (1980, 0), (1980, 11), (1981, 2), (4, 1), (300, 1)] {
             assert_eq!(text(&[part]), "opaque", "{part:?}");
         }
-        assert_eq!(text(&[(176, 2), (4, 4)]), "opaque");
+        assert_eq!(text(&[(176, 2), (12, 4)]), "opaque");
     }
 
     #[test]
