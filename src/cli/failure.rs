@@ -163,10 +163,15 @@ impl Failure {
     }
 }
 
+/// What stock says when it loads an extension that the kernel does not have.
+pub(super) fn warn_of_missing(name: &str, err: &mut Out) {
+    writeln!(err, "Warning: Extension {name} revision 0 not supported, missing kernel module?");
+}
+
 fn print_refusals(refusals: &[Refusal], missing: &[String], prefix: &str, restore: bool, err: &mut Out) {
     // To stock QUEUE is no extension.
     for name in missing.iter().filter(|name| *name != "QUEUE") {
-        writeln!(err, "Warning: Extension {name} revision 0 not supported, missing kernel module?");
+        warn_of_missing(name, err);
     }
     if restore {
         writeln!(err, "{prefix}: ");

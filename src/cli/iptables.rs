@@ -1,7 +1,7 @@
 //! `iptables` and `ip6tables`: one command, one transaction.
 
 use super::debugged::Debugged;
-use super::failure::{Failure, Program};
+use super::failure::{self, Failure, Program};
 use super::json::{Asked, document};
 use super::show::{Form, Request, show};
 use super::transaction::Transaction;
@@ -10,7 +10,7 @@ use super::{Streams, exit, missing_extensions, warn_of_legacy};
 use crate::kernel::{Session, errno_text};
 use crate::model::builtin::builtins;
 use crate::text::list::{Style, verbose_rule};
-use crate::text::{Command, CommandKind, Context, parse};
+use crate::text::{Command, CommandKind, Context, Error, parse};
 use crate::types::{Counters, Family, Names, Out};
 
 /// How often a command is planned again because the ruleset changed under it.
@@ -29,7 +29,10 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
     }
     let outcome = match parsed {
         Ok(mut command) => execute(program, &cx, &mut command, json.is_some(), io),
-        Err(e) => Err(e.into()),
+        Err(e) => {
+            warn_of_lacking(&e, family, &mut io.err);
+            Err(e.into())
+        }
     };
     match outcome {
         Ok(()) => exit::OK,
@@ -37,6 +40,20 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
             failure.print(program, None, &mut io.err);
             super::explain::explain(&failure, &cx, args, io);
             failure.exit()
+        }
+    }
+}
+
+/// Says of each extension that a wrong command has loaded, and that the kernel lacks, that it does: stock asks as it loads them. Whoever may
+/// not ask is told nothing.
+fn warn_of_lacking(error: &Error, family: Family, err: &mut Out) {
+    if error.loaded.is_empty() {
+        return;
+    }
+    let Ok(mut session) = Session::open() else { return };
+    for (name, revision, is_target) in &error.loaded {
+        if *name != "QUEUE" && session.supports(name, *revision, *is_target, family) == Ok(false) {
+            failure::warn_of_missing(name, err);
         }
     }
 }

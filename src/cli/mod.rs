@@ -136,6 +136,11 @@ impl DropIn {
             Self::Translate(family) => translate::command(program, family, &names, &args, &mut io),
             Self::RestoreTranslate(family) => translate::restore(program.called, family, &names, &args, &mut io),
         };
+        if let Some(complaint) = names.complaint() {
+            let rest = std::mem::take(&mut io.err);
+            io.err.str(&complaint);
+            io.err.bytes(rest.as_bytes());
+        }
         io.flush();
         code
     }

@@ -14,7 +14,7 @@ use crate::kernel::names::SystemNames;
 use crate::kernel::{self, Event, RuleReader, Session};
 use crate::model::builtin::{BuiltinChain, TABLES, builtins};
 use crate::text::list::{self, ChainKind, Style};
-use crate::types::{Counters, Family, Hook, Names, Out};
+use crate::types::{Counters, Family, Hook, Names, NumberList, Out};
 use crate::wire::consts::NF_DROP;
 use crate::wire::msg::RuleMsg;
 use std::ops::ControlFlow;
@@ -308,6 +308,10 @@ fn texts_of(
         let form = if save { Form::Save(counters) } else { Form::Rules(counters) };
         lines.rule(chain, rule, family, names, form);
     })?;
+    // What a processor's own names had to complain of is asked again where it is said.
+    if texts.iter().any(|(_, names, _)| names.complaint().is_some()) {
+        request.names.number_name(NumberList::ConnLabels, 0);
+    }
     Ok(texts.into_iter().map(|(lines, ..)| lines).collect())
 }
 

@@ -9,7 +9,7 @@ use super::ipset::Ipset;
 use super::nss;
 use super::number_lists::NumberLists;
 use crate::types::{Family, Names, NumberList, SetAnswer, builtin_protocol_name};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
@@ -29,6 +29,8 @@ pub struct SystemNames {
     users: Memo<u32, Vec<u8>>,
     groups: Memo<u32, Vec<u8>>,
     numbers: NumberLists,
+    /// The name of a label was asked for, and there is no list of them.
+    labels_missed: Cell<bool>,
     host_error: RefCell<Option<String>>,
     sets: Memo<Vec<u8>, SetAnswer>,
     set_names: Memo<u16, Vec<u8>>,
@@ -55,10 +57,18 @@ impl SystemNames {
             users: Memo::default(),
             groups: Memo::default(),
             numbers: NumberLists::default(),
+            labels_missed: Cell::default(),
             host_error: RefCell::default(),
             sets: Memo::default(),
             set_names: Memo::default(),
         }
+    }
+
+    /// What stock says on standard error when it prints a label of a connection and has no list of their names.
+    pub fn complaint(&self) -> Option<String> {
+        let list = NumberList::ConnLabels;
+        let why = self.numbers.entries(&self.files, list).err().filter(|_| self.labels_missed.get())?;
+        Some(format!("Warning: cannot open {}: {why}\n", self.files.join(list.file()).display()))
     }
 
     fn file<'a>(&self, cell: &'a OnceCell<Vec<u8>>, name: &str) -> impl Iterator<Item = Line<'a>> {
@@ -164,8 +174,11 @@ impl Names for SystemNames {
     }
 
     fn number_name(&self, list: NumberList, number: u32) -> Option<Vec<u8>> {
-        let entries = self.numbers.entries(&self.files, list).ok()?;
-        entries.iter().find(|(n, _)| *n == number).map(|(_, name)| name.clone())
+        let entries = self.numbers.entries(&self.files, list);
+        if list == NumberList::ConnLabels && entries.is_err() {
+            self.labels_missed.set(true);
+        }
+        entries.ok()?.iter().find(|(n, _)| *n == number).map(|(_, name)| name.clone())
     }
 
     fn is_bpf_object(&self, path: &[u8]) -> bool {

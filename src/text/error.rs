@@ -15,12 +15,14 @@ pub struct Error {
     pub word: Option<usize>,
     /// What to do about it, for a person at a terminal.
     pub advice: Option<String>,
+    /// The extensions that were loaded before: name and revision in the kernel's xt tables, and whether it is a target.
+    pub loaded: Vec<(&'static str, u32, bool)>,
 }
 
 impl Error {
     /// A usage error (exit code 2).
     pub fn usage(text: impl Into<Vec<u8>>) -> Self {
-        Self { exit: 2, text: text.into(), prefixed: true, word: None, advice: None }
+        Self { exit: 2, text: text.into(), prefixed: true, word: None, advice: None, loaded: Vec::new() }
     }
 
     /// A word that is neither an option nor the value of one.

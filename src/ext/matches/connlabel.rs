@@ -14,7 +14,7 @@
 //! # Differs
 //! Labels over 65535 are refused; stock takes them modulo 65536. A label is printed by its name only if that name is read as the same label again
 //! (not if it is a number). `iptables-translate` writes numbers, for nft has another file of names, and has no translation for `!`, which in nft
-//! would pass over packets without a connection. A file of names that cannot be read is said once for each listing, not once for each rule.
+//! would pass over packets without a connection. That the file of names cannot be read is said once a listing, not once a rule.
 //! # Sources
 //! iptables-extensions(8) "connlabel"; `linux/netfilter/xt_connlabel.h`.
 
@@ -65,7 +65,7 @@ impl Extension for ConnLabel {
     }
 
     fn warning(given: &Given<'_>, cx: &ParseCx<'_>) -> Option<Cow<'static, str>> {
-        let named = given.id() == LABEL && number(given.bytes(), 0, u64::from(u32::MAX)).is_none();
+        let named = given.id() == LABEL && number(given.bytes(), 0, u64::MAX).is_none();
         let why = if named { cx.names.number_list_error(NumberList::ConnLabels) } else { None }?;
         Some(format!("Warning: cannot open /etc/{}: {why}", NumberList::ConnLabels.file()).into())
     }
@@ -76,7 +76,7 @@ impl Extension for ConnLabel {
             return Ok(());
         }
         let text = given.bytes();
-        let bit = match number(text, 0, u64::from(u32::MAX)) {
+        let bit = match number(text, 0, u64::MAX) {
             Some(number) => u16::try_from(number).ok(),
             None => cx.names.number(NumberList::ConnLabels, text).and_then(|n| u16::try_from(n).ok()),
         };
@@ -238,7 +238,7 @@ mod tests {
         };
         let expected = "Warning: cannot open /etc/xtables/connlabel.conf: No such file or directory";
         assert_eq!(warning("x").as_deref(), Some(expected));
-        assert_eq!((warning("5"), warning("65536")), (None, None));
+        assert_eq!((warning("5"), warning("4294967296")), (None, None));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::parser::{AnyExt, OPTION_LETTERS, Parser};
 use super::{Command, CommandKind, too_long, word_before};
-use crate::ext::Action;
+use crate::ext::{Action, Match, Target};
 use crate::text::Error;
 use crate::text::advice::Reading;
 use crate::text::rule::networks;
@@ -170,6 +170,14 @@ impl Parser<'_, '_> {
             protocol: self.rule.body.base.protocol.map(|(p, _)| p),
             family: self.cx.family,
         };
-        reading.advise(error)
+        let family = self.cx.family;
+        let loaded = self.specs.iter().filter_map(|spec| {
+            let name = spec.name.as_bytes();
+            let revision = Match::new(name, family).map(|m| (m.revision(family), false));
+            let (revision, target) =
+                revision.or_else(|| Target::new(name, family).map(|t| (t.revision(family), true)))?;
+            Some((spec.wire, revision, target))
+        });
+        Error { loaded: loaded.collect(), ..reading.advise(error) }
     }
 }
