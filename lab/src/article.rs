@@ -2,11 +2,13 @@
 //!
 //! A case file holds one command a line, words parted by blanks with the shell's double quotes; `#` starts a comment line.
 //! `@listings` stands for all forms of listing, `@fresh` for an empty kernel. A last word `<TEXT` is what the command reads, with
-//! `|` for each newline. A line `6: COMMAND` is for IPv6 only, `4: COMMAND` for IPv4 only; any other is turned into IPv6 by
+//! `|` for each newline; a last word `<<` says that it reads the lines below, up to a line `<<`, as they are. A line `6: COMMAND` is for IPv6 only, `4: COMMAND` for IPv4 only; any other is turned into IPv6 by
 //! [`to_v6`].
 
+use crate::compare::{Difference, What, outcomes, parting};
 use crate::generate::commands;
 use crate::oracle::Call;
+use crate::side::Pair;
 
 /// The commands of a case file for one family; a new list begins at each `@fresh`.
 ///
@@ -20,7 +22,15 @@ pub fn read(text: &str, v6: bool) -> Vec<Vec<Call>> {
 
 fn part_of(text: &str, v6: bool) -> Vec<Call> {
     let mut calls = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    let mut lines = text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        // before the line may be left out: what it reads goes with it
+        let below: Option<String> = line
+            .ends_with(" <<")
+            .then(|| lines.by_ref().take_while(|line| *line != "<<").map(|line| format!("{line}\n")).collect());
         let (line, only) = match (line.strip_prefix("4: "), line.strip_prefix("6: ")) {
             (Some(rest), _) => (rest, Some(false)),
             (_, Some(rest)) => (rest, Some(true)),
@@ -39,11 +49,37 @@ fn part_of(text: &str, v6: bool) -> Vec<Call> {
         let words = if v6 && only.is_none() { words.iter().map(|word| to_v6(word)).collect() } else { words };
         let call = Call::new(words);
         calls.push(match input {
+            Some(_) if below.is_some() => call.reading(below.unwrap_or_default()),
             Some(text) => call.reading(text[1..].replace('|', "\n")),
             None => call,
         });
     }
     calls
+}
+
+/// Runs a list of commands on both sides, and compares what each says and what the kernel holds behind it.
+///
+/// # Panics
+/// When a command cannot be started or the kernel cannot be read.
+pub fn compare(pair: &mut Pair, calls: &[Call]) -> Vec<Difference> {
+    let mut found = Vec::new();
+    for end in 1..=calls.len() {
+        let (theirs, ours) = pair.run(&calls[end - 1]).expect("runs");
+        // listings change nothing, so only the commands before them are needed to repeat
+        let history: Vec<Call> =
+            calls[..end - 1].iter().filter(|call| !lists(call)).chain([&calls[end - 1]]).cloned().collect();
+        found.extend(outcomes(&history, &theirs, &ours));
+        let (theirs, ours) = (pair.theirs.dump().expect("dump"), pair.ours.dump().expect("dump"));
+        if let Some((theirs, ours)) = parting(&theirs.lines(), &ours.lines()) {
+            found.push(Difference { what: What::Kernel, commands: history, theirs, ours });
+            break;
+        }
+    }
+    found
+}
+
+fn lists(call: &Call) -> bool {
+    call.argv[0].ends_with(b"-save") || call.argv.iter().any(|word| word == b"-L" || word == b"-S")
 }
 
 /// All forms of listing the tables that the articles use, and both saves.

@@ -1,8 +1,8 @@
 //! Every command of the five articles, in each article's order, for both families: a caller cannot tell stock from ours.
 
 use lab::article;
-use lab::compare::{Difference, Findings, What, outcomes, parting};
-use lab::oracle::{Call, Programs};
+use lab::compare::Findings;
+use lab::oracle::Programs;
 use lab::root::test_as_root;
 use lab::side::Pair;
 
@@ -32,31 +32,10 @@ fn run(name: &str, cases: &[&str], ours: &Programs) -> Findings {
     for v6 in [false, true] {
         for calls in cases.iter().flat_map(|text| article::read(text, v6)) {
             pair.flush().expect("flush");
-            findings.add(article(&mut pair, &calls));
+            findings.add(article::compare(&mut pair, &calls));
         }
     }
     findings
-}
-
-fn article(pair: &mut Pair, calls: &[Call]) -> Vec<Difference> {
-    let mut found = Vec::new();
-    for end in 1..=calls.len() {
-        let (theirs, ours) = pair.run(&calls[end - 1]).expect("runs");
-        // listings change nothing, so only the commands before them are needed to repeat
-        let history: Vec<Call> =
-            calls[..end - 1].iter().filter(|call| !lists(call)).chain([&calls[end - 1]]).cloned().collect();
-        found.extend(outcomes(&history, &theirs, &ours));
-        let (theirs, ours) = (pair.theirs.dump().expect("dump"), pair.ours.dump().expect("dump"));
-        if let Some((theirs, ours)) = parting(&theirs.lines(), &ours.lines()) {
-            found.push(Difference { what: What::Kernel, commands: history, theirs, ours });
-            break;
-        }
-    }
-    found
-}
-
-fn lists(call: &Call) -> bool {
-    call.argv[0].ends_with(b"-save") || call.argv.iter().any(|word| word == b"-L" || word == b"-S")
 }
 
 #[test]

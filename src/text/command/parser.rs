@@ -243,10 +243,10 @@ impl<'a, 'w> Parser<'a, 'w> {
         }
         self.wait_interval = true;
         let Some(v) = value else { return Err(Error::usage("wait interval value required")) };
-        self.warnings.push(b"Ignoring deprecated --wait-interval option.".to_vec());
         if !starts_with_number(v) {
             return Err(Error::usage("wait interval not numeric"));
         }
+        self.warnings.push(b"Ignoring deprecated --wait-interval option.".to_vec());
         Ok(())
     }
 
