@@ -5,7 +5,7 @@
 //! each encoding, and what comes out of the router must be the same packets with the same marks.
 
 pub mod packets;
-mod targets;
+pub mod targets;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -129,11 +129,21 @@ impl Road {
             (&road.wire, [v4(203, 0, 113, 1), v6(2, 1)]),
         ] {
             gateway.into_iter().for_each(|gateway| host.default_route(gateway).expect("a route"));
-            for name in ["net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit", "net/ipv4/conf/all/rp_filter"] {
+            for name in [
+                "net/ipv4/icmp_ratelimit",
+                "net/ipv4/icmp_ratemask",
+                "net/ipv6/icmp/ratelimit",
+                "net/ipv4/conf/all/rp_filter",
+            ] {
                 let _ = host.sysctl(name, "0");
             }
             for iface in ["eth0", "eth1"] {
                 let _ = host.sysctl(&format!("net/ipv6/neigh/{iface}/base_reachable_time_ms"), "36000000");
+                // Who is not there is given up at once: an error that comes later would belong to other packets.
+                for family in ["ipv4", "ipv6"] {
+                    let _ = host.sysctl(&format!("net/{family}/neigh/{iface}/mcast_solicit"), "1");
+                    let _ = host.sysctl(&format!("net/{family}/neigh/{iface}/retrans_time_ms"), "10");
+                }
             }
         }
         for end in [&road.sender, &road.wire] {
@@ -306,8 +316,8 @@ fn clear(session: &mut Session) {
     }
 }
 
-/// Makes all tables and chains, and gives packets marks at random, and connections too if `tracked`.
-fn prepare(session: &mut Session, family: Family, tracked: bool) {
+/// Makes all tables and chains; nat's only if `tracked`.
+fn prepare_tables(session: &mut Session, family: Family, tracked: bool) {
     let mut batch = Batch::new(family);
     for table in ["raw", "mangle", "nat", "filter", "security"] {
         if table == "nat" && !tracked {
@@ -318,6 +328,13 @@ fn prepare(session: &mut Session, family: Family, tracked: bool) {
             batch.add_base_chain(table.as_bytes(), chain, Some(1), Some(Counters::default()), OpKind::ChainAdd);
         }
     }
+    session.commit(&batch, None).expect("tables and chains");
+}
+
+/// Makes them, and gives packets marks at random, and connections too if `tracked`.
+fn prepare(session: &mut Session, family: Family, tracked: bool) {
+    prepare_tables(session, family, tracked);
+    let mut batch = Batch::new(family);
     for chain in [b"PREROUTING".as_slice(), b"OUTPUT"] {
         batch.rule(b"raw", chain, RulePlace::Append, None, None, |x| {
             x.numgen(NFT_NG_RANDOM, 16, 0);

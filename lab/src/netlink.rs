@@ -120,6 +120,22 @@ impl Netlink {
     }
 }
 
+impl Netlink {
+    /// Has conntrack forget every connection, as `conntrack -F` does.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn forget_connections(&mut self) -> io::Result<()> {
+        /// `NFNL_SUBSYS_CTNETLINK` in the high byte, and `IPCTNL_MSG_CT_DELETE`.
+        const FORGET: u16 = (1 << 8) | 2;
+        let mut request = Vec::new();
+        message(&mut request, FORGET, NLM_F_REQUEST | NLM_F_ACK, UNSPEC, 0, &[]);
+        send(&self.socket, &request, SendFlags::empty())?;
+        let (length, _) = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty())?;
+        Messages(&self.buffer[..length]).filter(|m| m.0 == NLMSG_ERROR).try_for_each(|m| error(m.2))
+    }
+}
+
 /// Appends one attribute whose payload is a NUL-terminated string.
 pub fn push_string(out: &mut Vec<u8>, kind: u16, text: &[u8]) {
     let length = u16::try_from(text.len() + 5).unwrap_or(u16::MAX);

@@ -36,3 +36,15 @@ fn matches_decide_alike_in_both_encodings() {
         report(&tally);
     });
 }
+
+#[test]
+fn targets_do_alike_in_both_encodings() {
+    test_as_root("targets_do_alike_in_both_encodings", AS_ROOT, || {
+        let subjects = Subject::of(&env::var("OXTABLES_ONLY").unwrap_or("all".into())).expect("extensions");
+        let mut random = Random::new(number("OXTABLES_SEED").unwrap_or(1) as u64);
+        let count = number("OXTABLES_ALIKE").unwrap_or(3);
+        let (road, mut tally) = (Road::new(), Tally::default());
+        road.targets(&mut random, &subjects, count, &mut tally);
+        report(&tally);
+    });
+}
