@@ -113,6 +113,9 @@ fn byte(random: &mut Random) -> u8 {
 /// One packet that belongs to nothing.
 fn single(random: &mut Random, ends: Ends) -> Packet {
     let (protocol, mut payload) = transport(random, Family::of(ends.src));
+    if random.percent(92) {
+        set_checksum(ends, protocol, &mut payload);
+    }
     if random.percent(12) {
         payload.truncate(random.below(payload.len() + 1));
     }
@@ -120,7 +123,35 @@ fn single(random: &mut Random, ends: Ends) -> Packet {
     wrap(random, ends, protocol, payload, fragment)
 }
 
-/// The bytes behind the network header, with checksums of nobody: the router looks at none on the way.
+/// Puts the right checksum for these ends into TCP, UDP and ICMPv6 (RFC 1071; conntrack looks at it).
+fn set_checksum(ends: Ends, protocol: u8, payload: &mut [u8]) {
+    let at = match protocol {
+        6 => 16,
+        17 => 6,
+        58 => 2,
+        _ => return,
+    };
+    let Some(field) = payload.get_mut(at..at + 2) else { return };
+    field.fill(0);
+    let octets = |addr: IpAddr| match addr {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    };
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    let pseudo = [octets(ends.src), octets(ends.dst), length.to_vec(), vec![0, 0, 0, protocol]].concat();
+    let mut sum: u32 = 0;
+    for pair in pseudo.chunks(2).chain(payload.chunks(2)) {
+        sum += u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    let sum = !u16::try_from(sum).expect("16 bits");
+    let sum = if sum == 0 && protocol == 17 { 0xffff } else { sum };
+    payload[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The bytes behind the network header.
 fn transport(random: &mut Random, family: Family) -> (u8, Vec<u8>) {
     let whole = |packet: Packet| (packet.protocol().unwrap_or(0), packet.transport().unwrap_or_default().to_vec());
     let header = Ipv4::default;

@@ -4,7 +4,8 @@
 //! `--sack-perm`, `--timestamp`, `--wscale n`, `--mss n`, `--ecn`.
 //! # Wire
 //! xt `SYNPROXY` revision 0: `struct xt_synproxy_info { u8 options, wscale; u16 mss; }`, host order; options 1 MSS, 2 window scale, 4 SACK, 8
-//! timestamp, 0x10 ECN. Native: `synproxy`, which does not take ECN.
+//! timestamp, 0x10 ECN. Native: none, because `synproxy` takes a SYN with an ACK for the
+//! first packet of a connection, and does not know ECN.
 //! # Evaluates
 //! The kernel keeps SYN packets and answers them; of packets with ACK alone it tests the cookie and keeps or drops them. All others go on.
 //! # Differs
@@ -15,12 +16,12 @@
 
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Effect, Extension, NativeCx, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Effect, Extension, ParseCx, PrintCx, Spec, TargetExt};
 use crate::packet::env::Env;
 use crate::packet::{Packet, protocol, tcp};
 use crate::types::{Family, Hook, Out};
 use crate::usage;
-use crate::wire::{BlobWriter, ExprWriter};
+use crate::wire::BlobWriter;
 
 /// The TCP options that are answered with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -112,13 +113,6 @@ impl Extension for SynProxy {
             mss: has(OPT_MSS).then_some(u16::from_ne_bytes([a, b])),
             ecn: has(OPT_ECN),
         })
-    }
-
-    fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
-        if !self.ecn {
-            x.synproxy(self.mss.unwrap_or(0), self.wscale.unwrap_or(0), u32::from(self.flags()));
-        }
-        !self.ecn
     }
 
     fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
