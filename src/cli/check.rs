@@ -2,7 +2,7 @@
 //!
 //! Invariant: the process enters a network namespace of its own before it loads a rule, and never leaves it.
 
-use super::rules_file::{Files, Problem, with_remedy};
+use super::rules_file::{Files, Problem, RulesFile, with_remedy};
 use super::{Streams, exit};
 use crate::kernel::names::SystemNames;
 use crate::kernel::netns;
@@ -62,13 +62,12 @@ pub fn run(words: &[OsString]) -> u8 {
 fn check(args: &Args) -> Result<Vec<Problem>, String> {
     let names = SystemNames::default();
     let files = args.files.read(&names)?;
+    // In the namespace that comes there are none.
+    let sets = files.iter().map(RulesFile::sets).collect::<Result<Vec<_>, _>>()?;
     netns::enter().map_err(|error| with_remedy(&error))?;
     let mut problems = Vec::new();
-    for file in &files {
-        // Each is loaded as if it were alone: a restore empties the tables that it names.
-        let namespace = netns::Namespace::new().map_err(|error| with_remedy(&error))?;
-        let found = namespace.run(|| file.load()).map_err(|error| with_remedy(&error))?;
-        problems.extend(found.err().unwrap_or_default());
+    for (file, sets) in files.iter().zip(&sets) {
+        problems.extend(file.load(sets).err().unwrap_or_default());
     }
     Ok(problems)
 }

@@ -1,11 +1,10 @@
 //! `oxtables plan FILE …`: what would change if these files were put in place, and nothing changed.
 
-use super::rules_file::{Files, Problem, RulesFile, with_remedy};
+use super::rules_file::{Files, Problem, RulesFile};
 use super::{Streams, exit};
 use crate::ext::PrintCx;
 use crate::kernel::change::Change;
 use crate::kernel::names::SystemNames;
-use crate::kernel::netns::{Namespace, NetnsError};
 use crate::kernel::{self, Session};
 use crate::model::diff::{ChainPlan, Fate, Planning, Step, plan};
 use crate::model::{Chain, Policy, Rule, Ruleset, Table};
@@ -116,12 +115,6 @@ impl From<kernel::Error> for NoPlan {
     }
 }
 
-impl From<NetnsError> for NoPlan {
-    fn from(error: NetnsError) -> Self {
-        Self::Other(with_remedy(&error))
-    }
-}
-
 /// Plans the way from the rules of the namespace that the calling thread is in to those of these files, family by family.
 pub fn plan_files(files: &[RulesFile], names: &dyn Names, replace_all: bool) -> Result<Planned, NoPlan> {
     let mut wanted: BTreeMap<Family, (&str, Ruleset)> = BTreeMap::new();
@@ -129,8 +122,8 @@ pub fn plan_files(files: &[RulesFile], names: &dyn Names, replace_all: bool) -> 
     // Who may not look learns that first.
     session.generation()?;
     for file in files {
-        let namespace = Namespace::new()?;
-        for ruleset in namespace.run(|| file.load())?.map_err(NoPlan::Wrong)? {
+        let sets = file.sets().map_err(NoPlan::Other)?;
+        for ruleset in file.load(&sets).map_err(NoPlan::Wrong)? {
             let family = ruleset.family;
             if let Some((other, _)) = wanted.insert(family, (&file.name, ruleset)) {
                 return Err(NoPlan::Other(format!("{other} and {} are both for {family}", file.name)));

@@ -6,13 +6,14 @@
 use super::failure::{Failure, Program};
 use super::restore::{Wrong, restore_what_can_be};
 use super::{Streams, explain};
+use crate::kernel::mirror::Sets;
 use crate::kernel::names::SystemNames;
-use crate::kernel::netns::NetnsError;
+use crate::kernel::netns::{Namespace, NetnsError};
 use crate::kernel::{self, Session};
 use crate::model::Ruleset;
 use crate::text::Context;
 use crate::text::families::Families;
-use crate::text::lexer::lines;
+use crate::text::lexer::{Words, lines};
 use crate::types::{Family, Names, Out};
 use std::fs;
 use std::io::{self, Read};
@@ -123,12 +124,54 @@ impl RulesFile {
         if family == Family::V4 { v4.as_deref() } else { v6.as_deref() }
     }
 
-    /// Loads it into the namespace of the calling thread, which must be an empty one, and reads back what it means there, a ruleset for each
-    /// family that it is about.
+    /// The sets of ipset that its rules name, as they are in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// In words: the kernel could not be asked.
+    pub fn sets(&self) -> Result<Sets, String> {
+        Sets::look_up(&self.set_names()).map_err(|error| format!("cannot ask for the sets of {}: {error}", self.name))
+    }
+
+    fn set_names(&self) -> Vec<Vec<u8>> {
+        const OPTIONS: [&[u8]; 4] = [b"--match-set", b"--add-set", b"--del-set", b"--map-set"];
+        let (mut all, mut words) = (Vec::new(), Words::default());
+        let with_set = |line: &&[u8]| line.windows(5).any(|w| w == b"-set ");
+        for line in self.texts.iter().flatten().flat_map(|text| lines(text)).filter(with_set) {
+            if words.split(line).is_err() {
+                continue;
+            }
+            let line: Vec<&[u8]> = words.iter().collect();
+            for pair in line.windows(2) {
+                if let [option, name] = pair
+                    && OPTIONS.contains(option)
+                    && !all.iter().any(|known: &Vec<u8>| known == name)
+                {
+                    all.push(name.to_vec());
+                }
+            }
+        }
+        all
+    }
+
+    /// Loads it in a namespace of its own, with these sets, and reads back what it means there, a ruleset for each family that it is about.
     ///
     /// # Errors
     /// All that is wrong with it, in the order of the lines.
-    pub fn load(&self) -> Result<Vec<Ruleset>, Vec<Problem>> {
+    pub fn load(&self, sets: &Sets) -> Result<Vec<Ruleset>, Vec<Problem>> {
+        let whole = |reason: String| {
+            let families = FAMILIES.into_iter().filter(|family| self.text(*family).is_some()).collect();
+            vec![Problem { file: self.name.clone(), line: None, families, reason, explanation: String::new() }]
+        };
+        let namespace = Namespace::new().map_err(|error| whole(with_remedy(&error)))?;
+        let loaded = namespace.run(|| {
+            sets.make().map_err(|error| whole(format!("cannot make sets to try the rules with: {error}")))?;
+            self.load_here()
+        });
+        loaded.map_err(|error| whole(with_remedy(&error)))?
+    }
+
+    /// Loads it into the namespace of the calling thread, which must be an empty one.
+    fn load_here(&self) -> Result<Vec<Ruleset>, Vec<Problem>> {
         let (names, mut problems, mut rulesets) = (SystemNames::default(), Vec::new(), Vec::new());
         for family in FAMILIES {
             let Some(text) = self.text(family) else { continue };

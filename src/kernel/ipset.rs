@@ -110,6 +110,22 @@ impl Ipset {
         self.request(CMD_CREATE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, ask, |_| ())
     }
 
+    /// Makes a `list:set`, which holds sets of every family.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_list(&mut self, name: &[u8]) -> io::Result<()> {
+        let ask = |w: &mut Writer| {
+            w.text(ATTR_SETNAME, name);
+            w.text(ATTR_TYPENAME, b"list:set");
+            w.u8(ATTR_REVISION, 0);
+            w.u8(ATTR_FAMILY, NFPROTO_UNSPEC);
+            let data = w.nest(ATTR_DATA);
+            w.close(data);
+        };
+        self.request(CMD_CREATE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, ask, |_| ())
+    }
+
     /// Sends one request and hands over the answer that is no error.
     fn request(
         &mut self,

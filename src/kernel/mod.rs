@@ -10,6 +10,7 @@ pub mod error;
 pub mod inject;
 pub mod ipset;
 mod load;
+pub mod mirror;
 pub mod monitor;
 pub mod names;
 pub mod native;
