@@ -7,16 +7,18 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Mutex;
 
 use oxtables::compile::{Raised, Raiser};
 use oxtables::ext::options::bit;
-use oxtables::ext::{Action, Body, Effect, Kind, Match, NativeCx, Opt, PrintCx, Spec, Target};
+use oxtables::ext::{Action, Body, Effect, Kind, Match, Opt, PrintCx, Spec, Target};
+use oxtables::kernel::native::lower;
 use oxtables::packet::build::{Icmp, Icmp6, Ipv4, Ipv6, Raw, Tcp, Udp};
 use oxtables::packet::env::{AddrType, Env, Host, Place, State};
 use oxtables::packet::{Conntrack, CtDirection, CtEntry, CtFacts, CtState, CtTuple, Meta, Packet};
 use oxtables::text::lexer::Words;
 use oxtables::text::{Context, parse};
-use oxtables::types::{Family, Hook, NoNames, Out, Tri};
+use oxtables::types::{Counters, Family, Hook, Names, NoNames, Out, SetAnswer, SetFamily, Tri};
 use oxtables::wire::{Expr, ExprWriter, Exprs, Writer};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/extensions.md");
@@ -63,7 +65,7 @@ const MATCHES: &[(&str, &[Family])] = &[
     ("mh", V6),
     ("multiport", BOTH),
     ("nfacct", BOTH),
-    ("osf", BOTH),
+    ("osf", V4),
     ("owner", BOTH),
     ("physdev", BOTH),
     ("pkttype", BOTH),
@@ -206,9 +208,10 @@ fn every_extension_that_is_there_has_a_row() {
         for spec in specs {
             let row = names.iter().find(|(name, _)| *name == spec.name);
             let (_, families) = row.unwrap_or_else(|| panic!("{} is not in the list of names", spec.name));
-            let (ours, wanted): (BTreeSet<_>, BTreeSet<_>) =
-                (spec.families.iter().map(|f| mark(*f)).collect(), families.iter().map(|f| mark(*f)).collect());
-            assert_eq!(ours, wanted, "families of {}", spec.name);
+            // Some have one form for each family.
+            let same = specs.iter().filter(|s| s.name == spec.name);
+            let ours: BTreeSet<_> = same.flat_map(|s| s.families).map(|f| mark(*f)).collect();
+            assert_eq!(ours, families.iter().map(|f| mark(*f)).collect(), "families of {}", spec.name);
         }
     }
 }
@@ -223,7 +226,7 @@ fn table() -> String {
         for (name, families) in names {
             let cells = [Family::V4, Family::V6].map(|family| {
                 let all = if target { Target::ALL } else { Match::ALL };
-                let spec = all.iter().copied().find(|s| s.name == *name);
+                let spec = all.iter().copied().find(|s| s.name == *name && s.families.contains(&family));
                 row(&Row { spec, target, name, family, has: families.contains(&family) })
             });
             let flag = if target { "-j" } else { "-m" };
@@ -270,25 +273,25 @@ fn row(row: &Row) -> String {
         (xt, _) if xt == all => format!(" xt `{}`", spec.wire),
         _ => format!(" xt `{}`, nft", spec.wire),
     };
-    let native = count(&|s| !writes_xt(row, s) || has_native(row, s));
+    let native = count(&|s| is_native(row.family, s));
     let known = count(&|s| evaluates(row, s));
     let translated = count(&|s| translates(row, s));
     let doc = doc_of(spec, row.target);
+    if saved < all {
+        let bad = samples.iter().find(|s| !same(s, reread(row.family, s)));
+        let words = bad.map(|s| s.words.get(2..).unwrap_or_default().join(" ")).unwrap_or_default();
+        whys.push(format!("-S: `{words}` is printed so that it reads as another rule, as by stock"));
+    }
     if native < all {
-        whys.push(format!(
-            "native: {}",
-            sentence(&doc, "Native: none, because ", "Native: not ").unwrap_or("not yet".into())
-        ));
+        let why = behind(&doc, &["Native: none, because ", "Native: ", "Natively, "]);
+        whys.push(format!("native: {}", why.unwrap_or("not yet".into())));
     }
     if known < all {
         whys.push(format!("evaluation: {}", section(&doc, "# Evaluates").unwrap_or("not known".into())));
     }
     if translated < all {
-        let why = sentence(&doc, "Translation: none, because ", "Translation: not ");
-        whys.push(format!(
-            "translate: {}",
-            why.unwrap_or("stock has no words for it, or none that mean the same".into())
-        ));
+        let why = sentence_with(&doc, "translation").unwrap_or("where stock has no words for it either".into());
+        whys.push(format!("translate: {why}"));
     }
     format!(
         "{parsed} | {} | {} | {}{how} | {} | {} | {} | {}",
@@ -317,13 +320,70 @@ const fn mark(family: Family) -> u8 {
     }
 }
 
+/// Knows every set of ipset that it is asked for; of other names as many as [`NoNames`].
+struct SomeNames;
+
+/// The sets that were asked for; their place is their index.
+static SETS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+impl Names for SomeNames {
+    fn set(&self, name: &[u8]) -> SetAnswer {
+        let mut sets = SETS.lock().unwrap();
+        let at = sets.iter().position(|set| set == name).unwrap_or_else(|| {
+            sets.push(name.to_vec());
+            sets.len() - 1
+        });
+        SetAnswer::Found { index: u16::try_from(at).unwrap(), members: SetFamily::Any }
+    }
+    fn set_name(&self, index: u16) -> Option<Vec<u8>> {
+        SETS.lock().unwrap().get(usize::from(index)).cloned()
+    }
+    fn port(&self, name: &[u8], protocol: Option<u8>) -> Option<u16> {
+        NoNames.port(name, protocol)
+    }
+    fn service(&self, port: u16, protocol: Option<u8>) -> Option<Vec<u8>> {
+        NoNames.service(port, protocol)
+    }
+    fn protocol(&self, name: &[u8]) -> Option<u8> {
+        NoNames.protocol(name)
+    }
+    fn protocol_name(&self, number: u8) -> Option<Vec<u8>> {
+        NoNames.protocol_name(number)
+    }
+    fn hosts(&self, name: &[u8], family: Family) -> Vec<IpAddr> {
+        NoNames.hosts(name, family)
+    }
+    fn host_name(&self, addr: IpAddr) -> Option<Vec<u8>> {
+        NoNames.host_name(addr)
+    }
+    fn network(&self, name: &[u8]) -> Option<IpAddr> {
+        NoNames.network(name)
+    }
+    fn network_name(&self, addr: IpAddr) -> Option<Vec<u8>> {
+        NoNames.network_name(addr)
+    }
+    fn uid(&self, name: &[u8]) -> Option<u32> {
+        NoNames.uid(name)
+    }
+    fn gid(&self, name: &[u8]) -> Option<u32> {
+        NoNames.gid(name)
+    }
+    fn user_name(&self, uid: u32) -> Option<Vec<u8>> {
+        NoNames.user_name(uid)
+    }
+    fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
+        NoNames.group_name(gid)
+    }
+}
+
 // --- samples ------------------------------------------------------------------------------------------------------------------------
 
 /// A rule for each example of each option, and the options for which none of them is taken.
 fn samples(row: &Row, spec: &'static Spec) -> (Vec<Sample>, Vec<String>) {
     let (mut found, mut untaken) = (Vec::new(), Vec::new());
     if !spec.options.iter().any(|opt| opt.required) {
-        found.extend(taken(row, spec, &[]));
+        // Some are refused by the kernel without any option.
+        found.extend(taken(row, spec, &[]).filter(|sample| raised(row.family, &sample.body).is_some()));
     }
     for opt in spec.options {
         let before = found.len();
@@ -338,13 +398,7 @@ fn samples(row: &Row, spec: &'static Spec) -> (Vec<Sample>, Vec<String>) {
                     list.push((other, other.examples_for(row.family).first().copied().unwrap_or_default()));
                 }
             }
-            // what else it may need is not in the table: one more, or two more
-            let one_more = || spec.options.iter().filter_map(|o| with(&list, &[o], row, spec));
-            let two_more = || {
-                let pairs = spec.options.iter().flat_map(|a| spec.options.iter().map(move |b| [a, b]));
-                pairs.filter_map(|pair| with(&list, &pair, row, spec))
-            };
-            found.extend(taken(row, spec, &list).or_else(|| one_more().next()).or_else(|| two_more().next()));
+            found.extend(completed(row, spec, &list));
         }
         if found.len() == before && opt.kind != Kind::Flag {
             untaken.push(format!("`--{}`", opt.name));
@@ -355,10 +409,29 @@ fn samples(row: &Row, spec: &'static Spec) -> (Vec<Sample>, Vec<String>) {
     (found, untaken)
 }
 
-/// The sample with more options, each with its first example.
-fn with(list: &[(&'static Opt, &str)], more: &[&'static Opt], row: &Row, spec: &Spec) -> Option<Sample> {
-    let more = more.iter().map(|o| (*o, o.examples_for(row.family).first().copied().unwrap_or_default()));
-    taken(row, spec, &list.iter().copied().chain(more).collect::<Vec<_>>())
+/// The rule with these options, or with more of them: what an option needs is not always in the table.
+fn completed(row: &Row, spec: &'static Spec, list: &[(&'static Opt, &str)]) -> Option<Sample> {
+    let others = spec.options.iter().filter(|o| !list.iter().any(|(given, _)| given.id == o.id));
+    let examples = |o: &'static Opt| o.examples_for(row.family).into_iter().take(4).map(move |e| (o, e));
+    let more: Vec<(&'static Opt, &str)> = others.clone().flat_map(examples).collect();
+    // Some must stand behind what they need.
+    let with = |more: &[(&'static Opt, &str)]| {
+        taken(row, spec, &[list, more].concat()).or_else(|| taken(row, spec, &[more, list].concat()))
+    };
+    with(&[])
+        .or_else(|| more.iter().find_map(|one| with(&[*one])))
+        .or_else(|| more.iter().find_map(|a| more.iter().find_map(|b| with(&[*a, *b]))))
+        .or_else(|| {
+            let mut seen = list.iter().fold(0, |all, (o, _)| all | bit(o.id));
+            let firsts = others.filter(|o| {
+                let new = seen & bit(o.id) == 0;
+                seen |= bit(o.id);
+                new
+            });
+            let all: Vec<_> = firsts.filter_map(|o| examples(o).next()).collect();
+            // and without those that exclude each other
+            with(&all).or_else(|| (0..all.len()).find_map(|at| with(&[&all[..at], &all[at + 1..]].concat())))
+        })
 }
 
 /// The rule with these options, if it is taken.
@@ -382,7 +455,7 @@ fn taken(row: &Row, spec: &Spec, list: &[(&'static Opt, &str)]) -> Option<Sample
 
 fn read(family: Family, table: &str, words: &[String]) -> Option<Body> {
     let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
-    let cx = Context { family, names: &NoNames, restore: true, table: table.as_bytes(), verbose: false };
+    let cx = Context { family, names: &SomeNames, restore: true, table: table.as_bytes(), verbose: false };
     let mut command = parse(&args, &cx, &mut Vec::new()).ok()?;
     let mut body = None;
     let _: Result<(), ()> = command.rule.for_each(|b| {
@@ -396,7 +469,7 @@ fn read(family: Family, table: &str, words: &[String]) -> Option<Body> {
 
 fn print_cx(family: Family, body: &Body, numeric: bool) -> PrintCx<'static> {
     let protocol = body.base.protocol.filter(|(_, not)| !not).map(|(p, _)| p);
-    PrintCx { family, numeric, names: &NoNames, protocol }
+    PrintCx { family, numeric, names: &SomeNames, protocol }
 }
 
 /// What `-S` prints.
@@ -462,15 +535,10 @@ fn writes_xt(row: &Row, sample: &Sample) -> bool {
     Exprs::new(w.as_bytes()).any(|expr| matches!(expr, Ok(Expr::Match { .. } | Expr::Target { .. })))
 }
 
-fn has_native(row: &Row, sample: &Sample) -> bool {
-    let cx = NativeCx { family: row.family, protocol: sample.body.base.protocol };
-    let mut w = Writer::new();
-    let mut x = ExprWriter::new(&mut w);
-    match part(row, &sample.body) {
-        Some(Part::Match(m)) => m.native(&cx, &mut x),
-        Some(Part::Target(t)) => t.native(&cx, &mut x),
-        None => false,
-    }
+/// Whether the rule, all of it, has a form without a module of xt that is read back as the rule.
+fn is_native(family: Family, sample: &Sample) -> bool {
+    let Some(body) = raised(family, &sample.body) else { return false };
+    lower(&body, family, sample.table.as_bytes(), Counters::default(), 1).is_some_and(|lowered| !lowered.xt)
 }
 
 fn translates(row: &Row, sample: &Sample) -> bool {
@@ -568,27 +636,38 @@ fn doc_of(spec: &Spec, target: bool) -> String {
     let directory = if target { "src/ext/targets" } else { "src/ext/matches" };
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let flag = if target { "-j" } else { "-m" };
+    let mut doc = String::new();
     for entry in std::fs::read_dir(directory).expect("the extensions") {
-        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source file");
-        let first = text.lines().next().unwrap_or_default();
-        if first.contains(&format!("`{flag} {}`", spec.name)) {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(path).expect("a source file");
+        if text.lines().next().unwrap_or_default().contains(&format!("`{flag} {}`", spec.name)) {
             let lines = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
-            return lines.fold(String::new(), |all, line| {
+            doc += &lines.fold(String::new(), |all, line| {
                 let heading = line.starts_with('#') || all.lines().last().is_some_and(|l| l.starts_with('#'));
                 all + if heading { "\n" } else { " " } + line
             });
+            doc.push('\n');
         }
     }
-    panic!("no file begins with //! `{flag} {}`", spec.name)
+    assert!(!doc.is_empty(), "no file begins with //! `{flag} {}`", spec.name);
+    doc
 }
 
-/// What stands behind one of two beginnings of a sentence, up to its end.
-fn sentence(doc: &str, none: &str, some: &str) -> Option<String> {
-    let (at, skip) =
-        doc.find(none).map(|at| (at, none.len())).or_else(|| doc.find(some).map(|at| (at, some.len() - 4)))?;
-    let rest = doc.get(at + skip..)?;
-    let end = rest.find(". ").into_iter().chain(rest.find('\n')).min().unwrap_or(rest.len());
-    Some(rest.get(..end)?.trim().trim_end_matches('.').to_owned())
+/// What stands behind the last place of one of these beginnings, up to the end of the section.
+fn behind(doc: &str, beginnings: &[&str]) -> Option<String> {
+    let (at, text) = beginnings.iter().filter_map(|text| doc.rfind(text).map(|at| (at, *text))).max()?;
+    let rest = doc.get(at + text.len()..)?;
+    Some(rest.lines().next()?.trim().trim_end_matches('.').to_owned())
+}
+
+/// The first sentence of the doc with this word.
+fn sentence_with(doc: &str, word: &str) -> Option<String> {
+    let line = doc.lines().find(|line| line.contains(word))?;
+    let sentence = line.split(". ").find(|sentence| sentence.contains(word))?;
+    Some(sentence.trim().trim_end_matches('.').to_owned())
 }
 
 /// A section of the doc.
