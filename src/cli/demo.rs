@@ -25,6 +25,7 @@ use self::observe::{Seen, Services};
 use self::predict::{Counted, Predictor};
 use super::exit;
 use super::sandbox::{self, Failure};
+use crate::ext::needs::Needs;
 use crate::kernel::{self, Session, netns};
 use crate::types::Family;
 
@@ -148,7 +149,10 @@ fn load(hosts: &Hosts, family: Family, text: &[u8]) -> Result<(), Failure> {
         };
         hosts.get(who).run(|| sandbox::restore(family, text))?.map_err(|failure| match &failure {
             super::Failure::Refused { missing, .. } if !missing.is_empty() => Failure {
-                text: format!("{name} was not loaded: this kernel has no xt_{}", missing.join(", no xt_")),
+                text: format!(
+                    "{name} was not loaded: {}",
+                    missing.iter().map(|ext| Needs::advice(ext)).collect::<Vec<_>>().join("; ")
+                ),
                 code: exit::VERSION,
             },
             super::Failure::Kernel(kernel::Error::NoNfTables) => {

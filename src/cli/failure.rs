@@ -3,6 +3,7 @@
 //! The first line on standard error is stock's, because programs parse it. A second part for people follows only on a terminal.
 
 use super::exit;
+use crate::ext::needs::Needs;
 use crate::kernel::{self, CommitError, Refusal, errno_text};
 use crate::text;
 use crate::types::Out;
@@ -191,9 +192,7 @@ fn print_refusals(refusals: &[Refusal], missing: &[String], prefix: &str, restor
 
 fn advice_on(refusal: &Refusal, missing: &[String]) -> String {
     if let Some(name) = missing.first() {
-        return format!(
-            "this kernel has no xt extension {name}: load module xt_{name} or enable its option in the kernel"
-        );
+        return Needs::advice(name);
     }
     if let Some(message) = refusal.message.as_deref().filter(|m| !m.is_empty()) {
         return format!("the kernel says: {}", String::from_utf8_lossy(message));
@@ -202,6 +201,11 @@ fn advice_on(refusal: &Refusal, missing: &[String]) -> String {
         // What a limit of an extension explains has been told before (see explain/ruleset.rs).
         "Invalid argument" => {
             "a value or a combination of options in this rule is not one that this kernel takes; it does not say which"
+                .into()
+        }
+        "No such file or directory" => {
+            "the kernel does not know something that this rule names: a security context, a connection tracking helper \
+             or timeout policy, an accounting object"
                 .into()
         }
         "Too many links" => "the jumps of these chains go round in a circle".into(),

@@ -1,16 +1,17 @@
 //! `iptables` and `ip6tables`: one command, one transaction.
 
 use super::debugged::Debugged;
-use super::failure::{self, Failure, Program};
+use super::failure::{Failure, Program};
 use super::json::{Asked, document};
+use super::missing::{missing_extensions, warn_of_loaded};
 use super::show::{Form, Request, show};
 use super::transaction::Transaction;
 use super::writing::Writing;
-use super::{Streams, exit, missing_extensions, warn_of_legacy};
+use super::{Streams, exit, warn_of_legacy};
 use crate::kernel::{Session, errno_text};
 use crate::model::builtin::builtins;
 use crate::text::list::{Style, verbose_rule};
-use crate::text::{Command, CommandKind, Context, Error, parse};
+use crate::text::{Command, CommandKind, Context, parse};
 use crate::types::{Counters, Family, Names, Out};
 
 /// How often a command is planned again because the ruleset changed under it.
@@ -28,32 +29,18 @@ pub fn run(program: Program<'_>, family: Family, names: &dyn Names, args: &[&[u8
         io.err.byte(b'\n');
     }
     let outcome = match parsed {
-        Ok(mut command) => execute(program, &cx, &mut command, json.is_some(), io),
-        Err(e) => {
-            warn_of_lacking(&e, family, &mut io.err);
-            Err(e.into())
+        Ok(mut command) => {
+            execute(program, &cx, &mut command, json.is_some(), io).map_err(|failure| (failure, Some(command)))
         }
+        Err(e) => Err((e.into(), None)),
     };
     match outcome {
         Ok(()) => exit::OK,
-        Err(failure) => {
+        Err((failure, command)) => {
+            warn_of_loaded(&failure, command.as_ref().map(|c| &c.rule.body), family, &mut io.err);
             failure.print(program, None, &mut io.err);
             super::explain::explain(&failure, &cx, args, io);
             failure.exit()
-        }
-    }
-}
-
-/// Says of each extension that a wrong command has loaded, and that the kernel lacks, that it does: stock asks as it loads them. Whoever may
-/// not ask is told nothing.
-fn warn_of_lacking(error: &Error, family: Family, err: &mut Out) {
-    if error.loaded.is_empty() {
-        return;
-    }
-    let Ok(mut session) = Session::open() else { return };
-    for (name, revision, is_target) in &error.loaded {
-        if *name != "QUEUE" && session.supports(name, *revision, *is_target, family) == Ok(false) {
-            failure::warn_of_missing(name, err);
         }
     }
 }

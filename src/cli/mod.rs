@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod iptables;
 pub mod json;
+mod missing;
 mod monitor;
 mod plain_getopt;
 mod plan;
@@ -30,9 +31,7 @@ pub use failure::{Failure, Program};
 pub use restore::restore_text;
 pub use show::{Form, Request, show};
 
-use crate::ext::{Action, Body};
 use crate::kernel::names::SystemNames;
-use crate::kernel::{Refusal, Session, errno_text};
 use crate::types::{Family, Out};
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -262,31 +261,6 @@ fn warn_of_legacy(family: Family, tool: &str, err: &mut Out) {
     if fs::read(path).is_ok_and(|names| !names.is_empty()) {
         writeln!(err, "# Warning: {program}-legacy tables present, use {program}-legacy{tool} to see them");
     }
-}
-
-/// The xt extensions of a refused rule that the running kernel does not have.
-fn missing_extensions(
-    session: &mut Session,
-    family: Family,
-    body: &Body,
-    refusals: &[Refusal],
-) -> Result<Vec<String>, Failure> {
-    let mut missing = Vec::new();
-    if !refusals.iter().any(|r| errno_text(r.errno) == "No such file or directory") {
-        return Ok(missing);
-    }
-    let target = match &body.action {
-        Action::Target(target) => Some((target.spec(), target.revision(family), true)),
-        _ => None,
-    };
-    let matches = body.matches.iter().map(|m| (m.spec(), m.revision(family), false));
-    // Stock takes QUEUE for a verdict until the kernel refuses it, and does not ask for it.
-    for (spec, revision, is_target) in matches.chain(target).filter(|(spec, ..)| spec.name != "QUEUE") {
-        if !session.supports(spec.wire, revision, is_target, family)? {
-            missing.push(spec.wire.to_owned());
-        }
-    }
-    Ok(missing)
 }
 
 /// Opens a file without changing what is in it.

@@ -7,10 +7,11 @@ mod reader;
 
 use super::failure::{Failure, Program};
 use super::iptables::ATTEMPTS;
+use super::missing::{missing_extensions, warn_of_loaded};
 use super::plain_getopt::{PlainGetopt, Table, Takes};
 use super::transaction::Transaction;
 use super::writing::Writing;
-use super::{Streams, exit, missing_extensions};
+use super::{Streams, exit};
 use crate::kernel::{Refusal, Session};
 use crate::text::lexer::{Words, counters_prefix, lines};
 use crate::text::{Context, parse};
@@ -93,8 +94,9 @@ pub(super) fn run_text(
     match restore(program, &cx, options, Input::Text(text), io) {
         Ok(()) => exit::OK,
         Err(stopped) => {
-            stopped.failure.print(program, stopped.reported, &mut io.err);
             let at = stopped.line.or(first_refused(&stopped.failure));
+            warn_of_loaded(&stopped.failure, None, family, &mut io.err);
+            stopped.failure.print(program, stopped.reported, &mut io.err);
             super::explain::explain_line(&stopped.failure, &cx, text, at, options.noflush, io);
             stopped.failure.exit()
         }
@@ -124,6 +126,13 @@ fn first_refused(failure: &Failure) -> Option<u32> {
 fn line_of(input: Input<'_>, number: u32) -> Option<&[u8]> {
     let line = input.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
     Some(line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+/// The words of line `number` (from 1) behind its counters; `None` if there are none.
+fn words_of(input: Input<'_>, number: u32, words: &mut Words) -> Option<()> {
+    let line = line_of(input, number)?;
+    let line = counters_prefix(line).map_or(line, |(_, _, rest)| rest);
+    words.split(line).ok()
 }
 
 /// Restores a text into a session's namespace: what `iptables-restore < text` does, for front ends that have their rules in memory.
@@ -254,10 +263,8 @@ fn attempt(
 fn missing_of_lines(session: &mut Session, cx: &Context<'_>, input: Input<'_>, refusals: &[Refusal]) -> Vec<String> {
     let mut all = Vec::new();
     for refusal in refusals {
-        let Some(line) = line_of(input, refusal.op.line) else { continue };
-        let line = counters_prefix(line).map_or(line, |(_, _, rest)| rest);
         let mut words = Words::default();
-        if words.split(line).is_err() {
+        if words_of(input, refusal.op.line, &mut words).is_none() {
             continue;
         }
         let words: Vec<&[u8]> = words.iter().collect();

@@ -11,6 +11,7 @@ mod jhash;
 pub mod limits;
 mod list;
 pub mod matches;
+pub mod needs;
 pub mod nft;
 pub mod options;
 pub mod resolve;
