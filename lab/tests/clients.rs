@@ -89,8 +89,11 @@ fn calm(line: &str) -> String {
     }
 }
 
-/// A line of the kernel's dump without the numbers of its counters.
+/// A line of the kernel's dump without the numbers of its counters: those of rules, and `NFTA_CHAIN_COUNTERS` of chains.
 fn without_counters(line: &str) -> String {
+    if line.starts_with("chain ") {
+        return line.split(' ').map(|word| if word.starts_with("8=") { "8=" } else { word }).collect::<Vec<_>>().join(" ");
+    }
     let mut parts = line.split("[counter ");
     let mut calm = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -185,6 +188,7 @@ fn counters_and_dates_are_left_out_and_the_rest_is_not() {
     );
     assert_eq!(calm(":INPUT DROP [5:300]"), ":INPUT DROP");
     assert_eq!(calm("[meta 2=1] [counter 1=05 2=06] [cmp 1=2]"), "[meta 2=1] [counter] [cmp 1=2]");
+    assert_eq!(calm("chain INPUT 5=01 8=0c00 6=05"), "chain INPUT 5=01 8= 6=05");
     assert_eq!(calm("-A INPUT -s 10.0.0.1/32 on -j DROP"), "-A INPUT -s 10.0.0.1/32 on -j DROP");
 }
 
