@@ -92,7 +92,11 @@ fn calm(line: &str) -> String {
 /// A line of the kernel's dump without the numbers of its counters: those of rules, and `NFTA_CHAIN_COUNTERS` of chains.
 fn without_counters(line: &str) -> String {
     if line.starts_with("chain ") {
-        return line.split(' ').map(|word| if word.starts_with("8=") { "8=" } else { word }).collect::<Vec<_>>().join(" ");
+        return line
+            .split(' ')
+            .map(|word| if word.starts_with("8=") { "8=" } else { word })
+            .collect::<Vec<_>>()
+            .join(" ");
     }
     let mut parts = line.split("[counter ");
     let mut calm = parts.next().unwrap_or_default().to_owned();
