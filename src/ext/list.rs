@@ -228,6 +228,7 @@ extensions! {
     PktType(matches::pkttype::PktType),
     Policy(matches::policy::Policy),
     Quota(matches::quota::Quota),
+    RateEst(matches::rateest::RateEst),
     Realm(matches::realm::Realm),
     Recent(matches::recent::Recent),
     RpFilter(matches::rpfilter::RpFilter),
@@ -274,6 +275,7 @@ extensions! {
     NfQueue(targets::nfqueue::NfQueue),
     Notrack(targets::notrack::Notrack),
     Queue(targets::queue::Queue),
+    RateEst(targets::rateest::RateEst),
     Redirect(targets::redirect::Redirect),
     Reject(targets::reject::Reject),
     SecMark(targets::secmark::SecMark),
@@ -307,6 +309,7 @@ mod tests {
     fn example<'a>(spec: &Spec, opt: &'static options::Opt, text: &'a str, cx: &ParseCx<'_>) -> Given<'a> {
         let (first, second) = match opt.kind {
             options::Kind::Pair => text.split_once(' ').unwrap_or((text, "")),
+            options::Kind::Optional => ("", text),
             _ => (text, ""),
         };
         let given = give(spec, opt, false, 0, first.as_bytes(), cx).map(|g| g.with_second(Some(second.as_bytes())));

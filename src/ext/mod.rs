@@ -16,6 +16,7 @@ pub mod nft;
 pub mod options;
 pub mod resolve;
 pub mod set_use;
+pub mod strtod;
 pub mod targets;
 
 pub use base::Base;

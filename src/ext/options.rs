@@ -84,7 +84,7 @@ impl Opt {
             Family::V4 => ("v4:", "v6:"),
             Family::V6 => ("v6:", "v4:"),
         };
-        if !self.takes_value() {
+        if self.kind == Kind::Flag {
             return vec![""];
         }
         let fitting = self.examples.iter().filter(|e| !e.starts_with(others));
@@ -93,7 +93,7 @@ impl Opt {
 
     /// Whether a word must follow.
     pub const fn takes_value(&self) -> bool {
-        !matches!(self.kind, Kind::Flag)
+        !matches!(self.kind, Kind::Flag | Kind::Optional)
     }
 }
 
@@ -127,6 +127,8 @@ pub enum Kind {
     Protocol,
     /// The extension reads the text itself.
     Raw,
+    /// A word that may be left out, which the extension reads itself: [`Given::word`]. It begins neither with `-` nor with `!`.
+    Optional,
     /// Two words, which the extension reads itself: [`Given::text`] and [`Given::second`]. In the examples a blank stands between them.
     Pair,
 }
@@ -210,6 +212,11 @@ impl<'a> Given<'a> {
     /// The second word of a [`Kind::Pair`], which must be there and begin neither with `-` nor with `!`.
     pub fn second(&self) -> Result<&'a [u8], UsageError> {
         self.second.ok_or_else(|| UsageError::new(format!("--{} requires two args.", self.opt.name)))
+    }
+
+    /// The word of a [`Kind::Optional`], if there is one.
+    pub fn word(&self) -> Option<&'a [u8]> {
+        self.second
     }
 
     /// The same with its second word, if there is one.
@@ -341,7 +348,7 @@ pub fn check_together(ext: &super::Spec, seen: u32) -> Result<(), UsageError> {
 /// Reads a value; `ext` and `name` are the extension's and the option's for the error texts.
 fn read<'a>(ext: &str, name: &str, kind: Kind, text: &'a [u8], cx: &ParseCx<'_>) -> Result<Value<'a>, UsageError> {
     Ok(match kind {
-        Kind::Flag => Value::None,
+        Kind::Flag | Kind::Optional => Value::None,
         Kind::Number { min, max } => {
             let bad = || usage!("{ext}: bad value for option \"--{name}\", or out of range ({min}-{max}).\n");
             Value::Number(number(text, min, max).ok_or_else(bad)?)

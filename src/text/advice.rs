@@ -466,12 +466,12 @@ fn on_value(spec: &Spec, opt: &Opt, value: &[u8], family: Family) -> String {
                 opt.name, opt.metavar
             );
         }
-        Kind::Raw | Kind::Pair => format!("{} ({})", opt.metavar, first.map_or(opt.help, |o| o.help)),
+        Kind::Raw | Kind::Pair | Kind::Optional => format!("{} ({})", opt.metavar, first.map_or(opt.help, |o| o.help)),
     };
     let examples = opt.examples_for(family);
     let examples: Vec<&str> = examples.iter().take(3).copied().collect();
     match (opt.kind, examples.as_slice()) {
-        (Kind::Raw | Kind::Pair, [_, ..]) => {
+        (Kind::Raw | Kind::Pair | Kind::Optional, [_, ..]) => {
             format!("--{} takes {form}, for example {}", opt.name, list(&examples, "or"))
         }
         _ => format!("--{} takes {form}", opt.name),

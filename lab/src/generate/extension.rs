@@ -152,6 +152,10 @@ impl Subject {
             }
             out.extend(words);
         }
+        if opt.kind == Kind::Optional && random.percent(70) {
+            let family = if self.v6 { Family::V6 } else { Family::V4 };
+            out.push(random.word(&opt.examples_for(family)).as_bytes().to_vec());
+        }
         out
     }
 

@@ -218,10 +218,11 @@ fn options(words: &[Vec<u8>], spec: &Spec) -> Vec<OptionPart> {
             }
             (Some(name), _) => {
                 let known = spec.options.iter().find(|o| o.name.as_bytes() == name);
-                left = known.map(|opt| match opt.kind {
-                    Kind::Flag => 0,
-                    Kind::Pair => 2,
-                    _ => 1,
+                left = known.and_then(|opt| match opt.kind {
+                    Kind::Flag => Some(0),
+                    Kind::Optional => None,
+                    Kind::Pair => Some(2),
+                    _ => Some(1),
                 });
                 let name = String::from_utf8_lossy(name).into_owned();
                 out.push(OptionPart { name, not: std::mem::take(&mut not), values: Vec::new() });

@@ -53,6 +53,7 @@ pub mod pkttype;
 pub mod policy;
 pub mod ports;
 pub mod quota;
+pub mod rateest;
 pub mod realm;
 pub mod recent;
 pub mod rpfilter;

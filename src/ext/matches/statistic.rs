@@ -15,8 +15,8 @@
 //! # Sources
 //! iptables-extensions(8) "statistic"; strtod(3); `linux/netfilter/xt_statistic.h`; fact sheet 3.4; observed with stock 1.8.9.
 
-use crate::ext::options::{Given, Kind, Opt, UsageError, bit, skip_space, usage_bytes};
-use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
+use crate::ext::options::{Given, Kind, Opt, UsageError, bit, usage_bytes};
+use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, strtod};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
@@ -222,31 +222,9 @@ impl Statistic {
 
 /// A number from 0 to 1 as strtod(3) reads it, in 2⁻³¹.
 fn probability(text: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(skip_space(text)).ok()?;
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let p = match unsigned.strip_prefix("0x").or(unsigned.strip_prefix("0X")) {
-        Some(digits) if text.starts_with('-') => -hexadecimal(digits)?,
-        Some(digits) => hexadecimal(digits)?,
-        None => text.parse().ok()?,
-    };
+    let (p, []) = strtod::leading(text)? else { return None };
     // At most 2³¹.
     (0.0..=1.0).contains(&p).then(|| (p * f64::from(CERTAIN)).round() as u32)
-}
-
-/// `digits[.digits][pN]`, as behind `0x`.
-fn hexadecimal(text: &str) -> Option<f64> {
-    let (digits, power) = match text.split_once(['p', 'P']) {
-        Some((digits, power)) => (digits, power.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.len() + part.len() == 0 {
-        return None;
-    }
-    let value = |n: f64, digit: char| Some(n * 16.0 + f64::from(digit.to_digit(16)?));
-    let n = whole.chars().chain(part.chars()).try_fold(0.0, value)?;
-    let shift = power.checked_sub(i32::try_from(part.len()).ok()?.checked_mul(4)?)?;
-    Some(n * 2f64.powi(shift))
 }
 
 impl MatchExt for Statistic {

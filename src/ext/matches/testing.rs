@@ -117,11 +117,13 @@ pub fn read(family: Family, protocol: Option<(u8, bool)>, line: &str) -> Result<
         let opt = ext.spec().options.iter().find(|o| o.name == long).ok_or_else(|| format!("option {word}"))?;
         let value = if opt.takes_value() { words.next().ok_or("no value")? } else { "" };
         let mut given: Given<'_> = give(ext.spec(), opt, negated, seen, value.as_bytes(), &cx).map_err(text)?;
-        if opt.kind == Kind::Pair {
+        if matches!(opt.kind, Kind::Pair | Kind::Optional) {
             let mut rest = words.clone();
             let second = rest.next().filter(|w| !w.starts_with(['-', '!']));
             given = given.with_second(second.map(str::as_bytes));
-            words = rest;
+            if opt.kind == Kind::Pair || second.is_some() {
+                words = rest;
+            }
         }
         warnings.extend(ext.warning(&given, &cx).map(|w| w.into_owned()));
         ext.set(&given, &cx).map_err(text)?;

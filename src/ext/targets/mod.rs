@@ -26,6 +26,7 @@ pub mod nfqueue;
 pub mod notrack;
 mod npt;
 pub mod queue;
+pub mod rateest;
 pub mod redirect;
 pub mod reject;
 pub mod secmark;

@@ -174,7 +174,7 @@ impl<'a, 'w> Parser<'a, 'w> {
         let (cx, negate) = (self.parse_cx(), self.negate);
         let (Some(loaded), Some(spec)) = (self.loaded.get_mut(index), self.specs.get(index)) else { return Ok(()) };
         let mut given = options::give(spec, opt, negate, loaded.seen, value, &cx)?;
-        if opt.kind == Kind::Pair {
+        if matches!(opt.kind, Kind::Pair | Kind::Optional) {
             given = given.with_second(self.getopt.plain_word());
         }
         match &loaded.ext {
