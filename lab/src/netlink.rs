@@ -19,6 +19,10 @@ const NLM_F_DUMP: u16 = 0x300;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NFT_MSG_DELTABLE: u16 = 2;
+/// `NFNL_SUBSYS_ACCT`, and in it `NFNL_MSG_ACCT_NEW`.
+const ACCT_NEW: u16 = 7 << 8;
+const NFACCT_NAME: u16 = 1;
+const NLM_F_CREATE: u16 = 0x400;
 /// Length of `nlmsghdr`, and of it with `nfgenmsg`.
 const HEADER: usize = 16;
 const GENERIC: usize = 20;
@@ -115,6 +119,19 @@ impl Netlink {
         message(&mut batch, NFTABLES | NFT_MSG_DELTABLE, NLM_F_REQUEST | NLM_F_ACK, UNSPEC, 0, &[]);
         message(&mut batch, BATCH_END, NLM_F_REQUEST, UNSPEC, 10, &[]);
         send(&self.socket, &batch, SendFlags::empty())?;
+        let (length, _) = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty())?;
+        Messages(&self.buffer[..length]).filter(|m| m.0 == NLMSG_ERROR).try_for_each(|m| error(m.2))
+    }
+
+    /// Makes an accounting object, as `nfacct add` does.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn account(&mut self, name: &[u8]) -> io::Result<()> {
+        let (mut request, mut attributes) = (Vec::new(), Vec::new());
+        push_string(&mut attributes, NFACCT_NAME, name);
+        message(&mut request, ACCT_NEW, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE, UNSPEC, 0, &attributes);
+        send(&self.socket, &request, SendFlags::empty())?;
         let (length, _) = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty())?;
         Messages(&self.buffer[..length]).filter(|m| m.0 == NLMSG_ERROR).try_for_each(|m| error(m.2))
     }

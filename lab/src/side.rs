@@ -2,6 +2,8 @@
 
 use std::io;
 
+use oxtables::ext::Match;
+
 use crate::dump::Dump;
 use crate::netlink::Netlink;
 use crate::netns::Netns;
@@ -25,8 +27,9 @@ impl Side {
     pub fn new(programs: Programs) -> io::Result<Self> {
         let netns = Netns::new()?;
         let inside = netns.enter()?;
-        let netlink = Netlink::open(1 << 18)?;
+        let mut netlink = Netlink::open(1 << 18)?;
         drop(inside);
+        accounts(&mut netlink);
         Ok(Self { programs, netns, netlink })
     }
 
@@ -61,6 +64,15 @@ impl Side {
     /// What the kernel answers.
     pub fn flush(&mut self) -> io::Result<()> {
         self.netlink.flush()
+    }
+}
+
+/// Makes the accounting objects that `-m nfacct` has for examples. A kernel without them refuses the rules on both sides alike.
+fn accounts(netlink: &mut Netlink) {
+    let nfacct = Match::ALL.iter().find(|spec| spec.name == "nfacct");
+    for name in nfacct.into_iter().flat_map(|spec| spec.options).flat_map(|opt| opt.examples) {
+        let name = name.as_bytes();
+        let _ = netlink.account(name.get(..31).unwrap_or(name));
     }
 }
 
