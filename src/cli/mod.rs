@@ -24,6 +24,7 @@ mod show;
 mod transaction;
 mod translate;
 mod view;
+mod xml;
 mod writing;
 mod zero;
 
@@ -91,6 +92,7 @@ enum DropIn {
     Restore(Family),
     Translate(Family),
     RestoreTranslate(Family),
+    Xml,
 }
 
 impl DropIn {
@@ -108,6 +110,7 @@ impl DropIn {
                 "save6" => Self::Save(Family::V6),
                 "restore4" => Self::Restore(Family::V4),
                 "restore6" => Self::Restore(Family::V6),
+                "xml" => Self::Xml,
                 _ => return None,
             });
         };
@@ -115,6 +118,7 @@ impl DropIn {
             "" => Some(Self::Iptables(family)),
             "-save" => Some(Self::Save(family)),
             "-restore" => Some(Self::Restore(family)),
+            "-xml" if name == "iptables-xml" => Some(Self::Xml),
             "-translate" if !rest.starts_with("-nft") => Some(Self::Translate(family)),
             "-restore-translate" if !rest.starts_with("-nft") => Some(Self::RestoreTranslate(family)),
             _ => None,
@@ -132,6 +136,7 @@ impl DropIn {
             }
             Self::Save(family) => save::run(program, family, &names, &args, &mut io),
             Self::Restore(family) => restore::run(program, family, &names, &args, &mut io),
+            Self::Xml => xml::run(program.called, &args, &mut io),
             Self::Translate(family) => translate::command(program, family, &names, &args, &mut io),
             Self::RestoreTranslate(family) => translate::restore(program.called, family, &names, &args, &mut io),
         };
@@ -232,6 +237,7 @@ usage: oxtables VERB …
   iptables-translate, iptables-restore-translate, ip6tables-translate, ip6tables-restore-translate
                                the same rules in the words of nft(8)
   xtables-monitor [-e] [-t]    changes of the ruleset and the way of traced packets, as they happen
+  iptables-xml                 a save file as XML
 
 Called by one of those names (a link will do), it is that program.
 ";

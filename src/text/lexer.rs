@@ -56,6 +56,7 @@ pub fn counters_prefix(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 pub struct Words {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    quoted: Vec<bool>,
 }
 
 /// Why a line cannot be split.
@@ -81,6 +82,7 @@ impl Words {
     pub fn split_into(&mut self, line: &[u8], most: usize) -> Result<(), LexError> {
         self.bytes.clear();
         self.ends.clear();
+        self.quoted.clear();
         let (mut start, mut quoted, mut escaped, mut any) = (0, false, false, false);
         for &b in line {
             match b {
@@ -92,13 +94,13 @@ impl Words {
                 b'"' if quoted => {
                     // A closing quote ends the word; an opening one in its middle does not.
                     quoted = false;
-                    self.end(&mut start, most)?;
+                    self.end(&mut start, true, most)?;
                     any = false;
                 }
                 b'"' => (quoted, any) = (true, true),
                 b' ' | b'\t' | b'\n' if !quoted => {
                     if any {
-                        self.end(&mut start, most)?;
+                        self.end(&mut start, false, most)?;
                         any = false;
                     }
                 }
@@ -113,16 +115,18 @@ impl Words {
         }
         // An unterminated quote has swallowed the rest of the line; if there was none, it is no word.
         if any && !(quoted && self.bytes.len() == start) {
-            self.end(&mut start, most)?;
+            let blank = self.bytes.get(start..).is_some_and(|word| word.contains(&b' '));
+            self.end(&mut start, quoted && blank, most)?;
         }
         Ok(())
     }
 
-    fn end(&mut self, start: &mut usize, most: usize) -> Result<(), LexError> {
+    fn end(&mut self, start: &mut usize, quoted: bool, most: usize) -> Result<(), LexError> {
         if self.ends.len() >= most {
             return Err(LexError::TooMany);
         }
         self.ends.push(self.bytes.len());
+        self.quoted.push(quoted);
         *start = self.bytes.len();
         Ok(())
     }
@@ -135,6 +139,11 @@ impl Words {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Of each word whether it stood in quotes; one whose quote does not end counts if a blank is in it, as for stock's `iptables-xml`.
+    pub fn quoted(&self) -> &[bool] {
+        &self.quoted
     }
 
     /// The words in order.
