@@ -102,11 +102,8 @@ impl Base {
             out.str(if not { "ip frag-off & 0x1fff 0" } else { "ip frag-off & 0x1fff != 0" });
         }
         match self.protocol {
-            Some((_, not)) if implied => {
-                if not {
-                    return false;
-                }
-            }
+            Some((_, true)) if implied => return false,
+            Some(_) if implied => {}
             Some((protocol, not)) => {
                 separate(out, begin);
                 let key = if cx.family == Family::V4 { "ip protocol " } else { "meta l4proto " };
