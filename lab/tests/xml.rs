@@ -6,9 +6,46 @@ use lab::oracle::{Call, Programs};
 use lab::random::Random;
 
 const WORDS: &[&str] = &[
-    "-A", "INPUT", "foo", "bar", "nochain", "-j", "-g", "--jump", "--goto", "-m", "tcp", "LOG", "ACCEPT", "DROP",
-    "RETURN", "QUEUE", "-s", "1.2.3.4", "!", "--dport", "22", "--syn", "\"!\"", "\"a b\"", "\"-x\"", "\"\"", "-", "--",
-    "a\"b c\"d", "x", "--log-prefix", "\"x<y>&\"", "-f", "it's", "\\", "-p", "\"-m\"", "\"-j\"", "#", "*",
+    "-A",
+    "INPUT",
+    "foo",
+    "bar",
+    "nochain",
+    "-j",
+    "-g",
+    "--jump",
+    "--goto",
+    "-m",
+    "tcp",
+    "LOG",
+    "ACCEPT",
+    "DROP",
+    "RETURN",
+    "QUEUE",
+    "-s",
+    "1.2.3.4",
+    "!",
+    "--dport",
+    "22",
+    "--syn",
+    "\"!\"",
+    "\"a b\"",
+    "\"-x\"",
+    "\"\"",
+    "-",
+    "--",
+    "a\"b c\"d",
+    "x",
+    "--log-prefix",
+    "\"x<y>&\"",
+    "-f",
+    "it's",
+    "\\",
+    "-p",
+    "\"-m\"",
+    "\"-j\"",
+    "#",
+    "*",
 ];
 const CONDITIONS: &[&str] =
     &["", "-p tcp", "-p tcp -m tcp --dport 22", "! -s 1.1.1.1", "-m mark ! --mark 5", "-f ! -d x"];
@@ -59,7 +96,9 @@ fn files_are_written_as_by_stock() {
             findings.add(outcomes(&[call], &both.0, &both.1));
         }
     }
-    for options in [&["--verbose=1"][..], &["-x"], &["--foo"], &["/nonexistent"], &["a", "b"], &["--", "/dev/stdin"], &["/"]] {
+    for options in
+        [&["--verbose=1"][..], &["-x"], &["--foo"], &["/nonexistent"], &["a", "b"], &["--", "/dev/stdin"], &["/"]]
+    {
         let call = Call::new(["iptables-xml"].iter().chain(options)).reading("*filter\nCOMMIT\n");
         let both = (theirs.run(&call).expect("runs"), ours.run(&call).expect("runs"));
         findings.add(outcomes(&[call], &both.0, &both.1));

@@ -24,8 +24,8 @@ mod show;
 mod transaction;
 mod translate;
 mod view;
-mod xml;
 mod writing;
+mod xml;
 mod zero;
 
 pub use failure::{Failure, Program};

@@ -211,8 +211,7 @@ impl Writer {
     }
 
     fn declare(&mut self, line: &[u8], number: u32) -> Result<(), Stopped> {
-        let wrong =
-            |what: &str| Stopped::Wrong(format!("{NAME}: line {number} {what} invalid").into_bytes(), number);
+        let wrong = |what: &str| Stopped::Wrong(format!("{NAME}: line {number} {what} invalid").into_bytes(), number);
         let mut fields = tokens(line);
         let name = fields.next().ok_or_else(|| wrong("chain name"))?;
         let policy = fields.next().ok_or_else(|| wrong("policy"))?;
@@ -495,7 +494,8 @@ fn jump_of(words: &[Word]) -> Option<usize> {
 fn combines(last: &[Word], next: &[Word]) -> bool {
     let Some(jump) = jump_of(next).filter(|at| *at > 2) else { return false };
     let same = |from: usize, to: usize| {
-        let words = |rule: &[Word]| rule.get(from..to).map(|part| part.iter().map(|(w, _)| w.clone()).collect::<Vec<_>>());
+        let words =
+            |rule: &[Word]| rule.get(from..to).map(|part| part.iter().map(|(w, _)| w.clone()).collect::<Vec<_>>());
         words(last) == words(next)
     };
     let Some(before @ (how, _)) = last.get(jump) else { return false };
@@ -526,7 +526,8 @@ mod tests {
 
     #[test]
     fn conditions_and_actions() {
-        let text = rules("[5:6] -A A ! -p tcp -f -m tcp ! --dport 1 2 --syn -m x -g B --y \"a&b\" -j LOG -j C\n", false);
+        let text =
+            rules("[5:6] -A A ! -p tcp -f -m tcp ! --dport 1 2 --syn -m x -g B --y \"a&b\" -j LOG -j C\n", false);
         let expected = "    <chain name=\"A\" packet-count=\"1\" byte-count=\"2\" >
       <rule packet-count=\"5\" byte-count=\"6\" >
        <conditions>
@@ -557,7 +558,8 @@ mod tests {
 
     #[test]
     fn rules_that_differ_in_their_targets_only_are_combined() {
-        let lines = "-A A -p a -j LOG\n-A A -p a -j DROP\n-A A -p a -j LOG\n-A A -p b -j LOG\n-A A -j LOG\n-A A -j LOG\n";
+        let lines =
+            "-A A -p a -j LOG\n-A A -p a -j DROP\n-A A -p a -j LOG\n-A A -p b -j LOG\n-A A -j LOG\n-A A -j LOG\n";
         assert_eq!(rules(lines, true).matches("<rule >").count(), 5);
         assert_eq!(rules(lines, false).matches("<rule >").count(), 6);
         assert!(rules(lines, true).contains("<!-- Combine action from next rule -->\n        <DROP  />\n"));
