@@ -100,6 +100,8 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct Programs {
     directory: PathBuf,
+    /// What stands in the environment beside what every program gets.
+    variable: Option<(&'static str, &'static str)>,
 }
 
 impl Programs {
@@ -140,7 +142,14 @@ impl Programs {
                 _ => {}
             }
         }
-        Self { directory }
+        Self { directory, variable: None }
+    }
+
+    /// The same programs with a variable in their environment.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variable = Some((name, value));
+        self
     }
 
     /// The directory of links, to be put in front of `PATH`.
@@ -158,6 +167,7 @@ impl Programs {
         // A mutated `-f NAME` writes a file: not where somebody works.
         command.current_dir(self.directory.join("files"));
         command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").env("HOME", "/root");
+        command.envs(self.variable);
         command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.directory.display()));
         command
     }

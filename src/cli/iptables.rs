@@ -175,6 +175,9 @@ fn change(
                 pinned = true;
             }
             Err(Failure::Refused { refusals, .. }) => {
+                if writing.is_refused(&refusals) {
+                    continue;
+                }
                 let missing = missing_extensions(session, cx.family, &command.rule.body, &refusals)?;
                 if writing.lacks(&missing) {
                     continue;

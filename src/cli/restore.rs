@@ -221,6 +221,9 @@ pub(super) fn restore(
                 continue;
             }
             Err(Stopped { failure: Failure::Refused { refusals, .. }, .. }) => {
+                if writing.is_refused(refusals) {
+                    continue;
+                }
                 let missing = session.as_mut().map_or_else(Vec::new, |s| missing_of_lines(s, cx, input, refusals));
                 if writing.lacks(&missing) {
                     continue;

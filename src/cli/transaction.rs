@@ -152,7 +152,7 @@ impl<'s> Transaction<'s> {
         }
         let compat = compat_of(body);
         let family = self.family;
-        let lowered = if self.writing.natively(body) {
+        let lowered = if self.writing.natively_at(body, self.batch.line()) {
             let body = self.reader.canonical(body);
             lower(&body, family, table, counters, self.batch.next_set())
         } else {

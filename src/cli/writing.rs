@@ -2,6 +2,8 @@
 
 use super::failure::Failure;
 use crate::ext::{Action, Body, Encoding};
+use crate::kernel::Refusal;
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 
 /// The variable that chooses.
@@ -14,6 +16,8 @@ pub struct Writing {
     chosen: Option<Encoding>,
     /// xt extensions (their names in the kernel) that the kernel is known to lack: rules with them are written natively.
     lacking: Vec<String>,
+    /// Lines whose native rules the kernel has refused: they are written in stock's expressions, and what is wrong then is said as stock says it.
+    refused: BTreeSet<u32>,
 }
 
 impl Writing {
@@ -37,7 +41,7 @@ impl Writing {
                 return Err(crate::text::Error::usage(text).into());
             }
         };
-        Ok(Self { chosen, lacking: Vec::new() })
+        Ok(Self { chosen, ..Self::default() })
     }
 
     /// Notes what the kernel lacks; says whether this changes how rules are written, so that it is worth trying again.
@@ -54,9 +58,25 @@ impl Writing {
         self.lacking.len() > before
     }
 
-    /// Whether a rule is written in native expressions.
+    /// Notes that the kernel has refused rules; says whether some of them were native only by choice, so that stock's expressions are tried.
+    pub fn is_refused(&mut self, refusals: &[Refusal]) -> bool {
+        if self.chosen != Some(Encoding::Native) {
+            return false;
+        }
+        let before = self.refused.len();
+        self.refused.extend(refusals.iter().map(|r| r.op.line));
+        self.refused.len() > before
+    }
+
+    /// Whether a rule that stands in no file is written in native expressions.
     pub fn natively(&self, body: &Body) -> bool {
+        self.natively_at(body, 0)
+    }
+
+    /// Whether a rule of this line is written in native expressions.
+    pub fn natively_at(&self, body: &Body, line: u32) -> bool {
         match self.chosen {
+            _ if self.refused.contains(&line) => false,
             Some(chosen) => chosen == Encoding::Native,
             None => !self.lacking.is_empty() && self.has_lacking(body),
         }

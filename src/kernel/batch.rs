@@ -161,6 +161,11 @@ impl Batch {
         self.line = line;
     }
 
+    /// The line that the next message belongs to.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
     /// The refusal of an operation that cannot even be asked for, because what it is about is not known to the kernel yet.
     pub fn refused(&self, kind: OpKind, chain: &[u8]) -> Refusal {
         let op = Op { line: self.line, kind, what: What::Chain(chain.to_vec()) };
