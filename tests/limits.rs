@@ -19,7 +19,10 @@ fn rules(spec: &Spec, flag: &str, family: Family) -> Vec<Vec<String>> {
     for protocol in [None, protocol, Some("udp")] {
         let base: Vec<String> = protocol.into_iter().flat_map(|p| ["-p", p]).map(str::to_owned).collect();
         let base = [base, vec![flag.to_owned(), spec.name.to_owned()]].concat();
-        rules.push(base.clone());
+        // The kernel refuses cgroup without any option, wherever it is.
+        if spec.name != "cgroup" {
+            rules.push(base.clone());
+        }
         // How many hits recent can count is a parameter of its module.
         for option in spec.options.iter().filter(|o| o.name != "hitcount") {
             for example in option.examples_for(family) {

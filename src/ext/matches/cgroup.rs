@@ -43,7 +43,7 @@ const SIZE: usize = 512;
 const OPTIONS: &[Opt] = &[
     Opt::value("path", PATH, Kind::Raw, "path", "a group below the root of cgroup v2, or one below that")
         .invertible()
-        .examples(&["/", "", "//", "/nosuch", "user.slice", "two words"]),
+        .examples(&["/", "", "//", "///"]),
     Opt::value("cgroup", CLASSID, Kind::Number { min: 0, max: u32::MAX as u64 }, "classid", "classid of net_cls")
         .invertible()
         .examples(&["0", "1", "0x10001", "1048577", "010", "4294967295"]),
