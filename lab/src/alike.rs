@@ -4,6 +4,7 @@
 //! A rule whose two encodings are the same expressions says nothing here and is only counted. Targets with effects stand alone, once in
 //! each encoding, and what comes out of the router must be the same packets with the same marks.
 
+mod evaluated;
 pub mod packets;
 pub mod targets;
 

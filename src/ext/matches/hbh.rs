@@ -9,10 +9,9 @@
 //! option is its type in the upper byte and its length in the lower.
 //! Native: with `--hbh-len` of up to 256 bytes, without `!`, if each option but the last has its length, since the header's last byte and each
 //! option's place are then known; each is loaded and compared. None otherwise, because nothing native asks whether a header has the length
-//! that it says. A packet that is cut off in the first two bytes is no match (in xt it is dropped).
+//! that it says. A packet that is cut off in the header is no match (in xt it is dropped).
 //! # Evaluates
-//! Always known. A packet that is cut off in the header's first two bytes, or before it in the chain, is dropped at once; one that ends before
-//! the header says does not match.
+//! Always known. A packet that is cut off in the header, or before it in the chain, is dropped at once.
 //! # Differs
 //! Types and lengths over 255 and below 0 are refused, which stock takes modulo 256. There is no translation of `--hbh-len`, for
 //! stock's asks for the number of words.
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!(judge("", &(Ipv6::default() / Tcp::default())), (Tri::False, false));
         let ends = |payload: &[u8]| Ipv6::default() / Raw { protocol: HOP_BY_HOP, payload: payload.to_vec() };
         assert_eq!(judge("", &ends(&[6])), (Tri::False, true));
-        assert_eq!(judge("", &ends(&[6, 1, 0, 0, 0, 0, 0, 0])), (Tri::False, false));
+        assert_eq!(judge("", &ends(&[6, 1, 0, 0, 0, 0, 0, 0])), (Tri::False, true));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Headers with options in IPv6: what the matches `dst` (destination options) and `hbh` (hop-by-hop options) share.
 //!
-//! A header is as the kernel reads it: it must be whole, and the options asked for must stand at its front, one behind the other.
+//! A header is as the kernel reads it: it must be whole (else the packet is dropped at once), and the options asked for must stand at its front, one behind the other.
 //! Sources: observed with stock 1.8.9; `linux/netfilter_ipv6/ip6t_opts.h`; RFC 8200 §4.2.
 
 use super::headers::{self, load_extension};
@@ -149,7 +149,10 @@ impl Options {
     pub fn eval(&self, kind: u8, packet: &Packet, env: &mut Env<'_>) -> Tri {
         let Some(header) = headers::extension(packet, kind, 2, env) else { return Tri::False };
         let len = header.get(1).map_or(0, |words| (usize::from(*words) + 1) * 8);
-        let Some(whole) = header.get(..len) else { return Tri::False };
+        let Some(whole) = header.get(..len) else {
+            env.hotdrop = true;
+            return Tri::False;
+        };
         let fits = self.len.is_none_or(|(asked, not)| (asked as usize == len) != not);
         Tri::from(fits && self.options_match(whole.get(2..).unwrap_or_default()))
     }

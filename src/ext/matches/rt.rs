@@ -12,10 +12,9 @@
 //! order, 277 bytes and padding.
 //! Native: with `--rt-len` of up to 256 bytes, without `!` and without `--rt-0-not-strict`, since the header's last byte is then known, and
 //! must be there; each field is loaded and compared. None otherwise, because nothing native asks whether a header has the length that it
-//! says. A packet that is cut off in the first four bytes is no match (in xt it is dropped).
+//! says. A packet that is cut off in the header is no match (in xt it is dropped).
 //! # Evaluates
-//! Always known. A packet that is cut off in the header's first four bytes, or before it in the chain, is dropped at once; one that ends
-//! before the header says does not match.
+//! Always known. A packet that is cut off in the header, or before it in the chain, is dropped at once.
 //! # Differs
 //! `! --rt-segsleft 0:4294967295`, which no packet meets, is printed; stock prints nothing there. There is no translation of `--rt-len`
 //! (stock's asks for the number of words) nor where nothing is asked (stock's matches every packet).
@@ -243,7 +242,7 @@ impl Rt {
         out.str(if self.has(NOT_STRICT) { not_strict } else { "" });
     }
 
-    /// Whether the addresses behind the header's first eight bytes are those asked for; `None` if the packet ends among them.
+    /// Whether the addresses behind the header's first eight bytes are those asked for.
     fn addresses_match(&self, header: &[u8], len: usize) -> bool {
         let there = header.get(TYPE0_LEN..len).unwrap_or_default().chunks_exact(16);
         let is = |(asked, found): (&Ipv6Addr, &[u8])| asked.octets() == found;
@@ -279,6 +278,7 @@ impl MatchExt for Rt {
         let [_, words, kind, left, ..] = *header else { return Tri::False };
         let len = (usize::from(words) + 1) * 8;
         if header.len() < len {
+            env.hotdrop = true;
             return Tri::False;
         }
         let matches = self.segments.contains(u32::from(left))
@@ -378,7 +378,7 @@ mod tests {
         assert_eq!(judge("", &(Ipv6::default() / Tcp::default())), (Tri::False, false));
         let ends = |payload: &[u8]| Ipv6::default() / Raw { protocol: ROUTING, payload: payload.to_vec() };
         assert_eq!(judge("", &ends(&[6, 0, 0])), (Tri::False, true));
-        assert_eq!(judge("", &ends(&[6, 1, 0, 0, 0, 0, 0, 0])), (Tri::False, false));
+        assert_eq!(judge("", &ends(&[6, 1, 0, 0, 0, 0, 0, 0])), (Tri::False, true));
     }
 
     #[test]

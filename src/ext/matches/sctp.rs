@@ -10,12 +10,13 @@
 //! Native: the twelfth byte must be there; `payload load` of a port, `cmp` or `range`. Not for `--chunk-types`: one expression tells one chunk
 //! type, and not its flags.
 //! # Evaluates
-//! Always known.
+//! Always known. A packet with less than twelve bytes of SCTP is dropped at once, as is one whose chunks are asked for and do not fill it.
 //! # Differs
 //! Nothing known.
 //! # Sources
 //! iptables-extensions(8) "sctp"; `linux/netfilter/xt_sctp.h`; RFC 9260 §3; fact sheet 3.4.
 
+use super::headers;
 use crate::ext::limits::Limit;
 use crate::ext::matches::ports::{self, Ports, print_port};
 use crate::ext::options::{Given, Kind, Opt, UsageError, bit, port_range, usage_bytes};
@@ -428,7 +429,8 @@ impl Chunks {
     fn eval(&self, transport: &[u8]) -> Option<bool> {
         let mut rest = transport.get(12..)?;
         let mut missing = self.map;
-        while let [number, flags, l0, l1, ..] = *rest {
+        loop {
+            let [number, flags, l0, l1, ..] = *rest else { return None };
             let len = usize::from(u16::from_be_bytes([l0, l1]));
             if len == 0 {
                 return None;
@@ -444,6 +446,9 @@ impl Chunks {
                 _ => {}
             }
             rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
         }
         Some(match self.how {
             1 => false,
@@ -454,18 +459,15 @@ impl Chunks {
 }
 
 impl MatchExt for Sctp {
-    fn eval(&self, packet: &Packet, _: &mut Env<'_>) -> Tri {
-        let Some(transport) = packet.transport().filter(|t| t.len() >= 12) else { return Tri::False };
+    fn eval(&self, packet: &Packet, env: &mut Env<'_>) -> Tri {
+        let Some(transport) = headers::transport(packet, 12, env) else { return Tri::False };
         let port = |at: usize| transport.get(at..).and_then(|t| t.first_chunk()).map(|b| u16::from_be_bytes(*b));
         let ports = |asked: Option<Ports>, at: usize| asked.is_none_or(|p| port(at).is_some_and(|n| p.contains(n)));
-        let chunks = match &self.chunks {
-            None => true,
-            Some(chunks) => match chunks.eval(transport) {
-                Some(found) => found != chunks.invert,
-                None => false,
-            },
-        };
-        Tri::from(ports(self.src, 0) && ports(self.dst, 2) && chunks)
+        let fits = ports(self.src, 0) && ports(self.dst, 2);
+        let Some(chunks) = self.chunks.as_ref().filter(|_| fits) else { return Tri::from(fits) };
+        let found = chunks.eval(transport);
+        env.hotdrop |= found.is_none();
+        Tri::from(found.is_some_and(|found| found != chunks.invert))
     }
 }
 
