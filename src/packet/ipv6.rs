@@ -2,7 +2,8 @@
 //!
 //! The walk over extension headers stops where the kernel's does when it looks for the transport protocol of a packet for
 //! nf_tables: at the first header that is no extension header, at No Next Header, and at an Authentication Header (so that
-//! protocol 51 can be matched). Encapsulating Security Payload counts as a transport protocol.
+//! protocol 51 can be matched). Encapsulating Security Payload counts as a transport protocol. Of an extension header the kernel needs the
+//! first two bytes (of routing and fragment headers four) to go on: one that says that it is longer than the packet still names its successor.
 
 use std::net::Ipv6Addr;
 
@@ -39,7 +40,7 @@ pub struct Upper {
     /// Number of the transport protocol; [`NO_NEXT`] and [`AUTHENTICATION`] are possible.
     pub protocol: u8,
     /// Offset in bytes of its header from the start of the IPv6 header. In a fragment other than the first nothing of
-    /// the transport header stands there.
+    /// the transport header stands there; it lies behind the packet's end if that is cut off in the header before.
     pub offset: usize,
 }
 
@@ -50,7 +51,7 @@ pub struct Fragment {
     pub offset: u16,
     /// Whether more fragments follow.
     pub more: bool,
-    /// Identification, host order.
+    /// Identification, host order; 0 if the packet ends before it.
     pub identification: u32,
 }
 
@@ -63,7 +64,7 @@ pub struct Extension<'a> {
     pub next: u8,
     /// Offset in bytes from the start of the IPv6 header.
     pub offset: usize,
-    /// The bytes of the header, at least 8.
+    /// The bytes of the header; fewer than it says of itself if the packet ends in it.
     pub bytes: &'a [u8],
 }
 
@@ -235,23 +236,26 @@ impl<'a> Iterator for Extensions<'a> {
             return None;
         }
         if !is_extension(self.next) {
-            self.state = State::Ended;
+            // Of an authentication header the kernel looks at the first two bytes before it stops.
+            let there = self.next != AUTHENTICATION || self.rest.len() >= 2;
+            self.state = if there { State::Ended } else { State::Broken };
             return None;
         }
-        let taken = self.rest.first_chunk::<2>().and_then(|[next, words]| {
-            let length = if self.next == FRAGMENT { 8 } else { (usize::from(*words) + 1) * 8 };
-            Some((*next, self.rest.get(..length)?, self.rest.get(length..)?))
-        });
-        let Some((next, bytes, rest)) = taken else {
+        let needed = if matches!(self.next, ROUTING | FRAGMENT) { 4 } else { 2 };
+        let Some([next, words]) = self.rest.first_chunk::<2>().filter(|_| self.rest.len() >= needed) else {
             self.state = State::Broken;
             return None;
         };
-        let extension = Extension { kind: self.next, next, offset: self.offset, bytes };
-        (self.rest, self.offset, self.next) = (rest, self.offset + bytes.len(), next);
+        let length = if self.next == FRAGMENT { 8 } else { (usize::from(*words) + 1) * 8 };
+        let bytes = self.rest.get(..length).unwrap_or(self.rest);
+        let extension = Extension { kind: self.next, next: *next, offset: self.offset, bytes };
+        let rest = self.rest.get(length..).unwrap_or_default();
+        (self.rest, self.offset, self.next) = (rest, self.offset + length, extension.next);
         let tail = extension.kind == FRAGMENT && fragment_of(bytes).is_some_and(|f| f.offset != 0);
         if tail {
             // What follows is the middle of a packet: its bytes are no headers.
-            self.state = if is_extension(next) { State::Broken } else { State::Ended };
+            let goes_on = is_extension(extension.next) || extension.next == AUTHENTICATION;
+            self.state = if goes_on { State::Broken } else { State::Ended };
         }
         Some(extension)
     }
@@ -263,9 +267,10 @@ fn is_extension(kind: u8) -> bool {
 }
 
 fn fragment_of(bytes: &[u8]) -> Option<Fragment> {
-    let [_, _, high, low, a, b, c, d] = *bytes.first_chunk::<8>()?;
+    let [_, _, high, low] = *bytes.first_chunk::<4>()?;
     let field = u16::from_be_bytes([high, low]);
-    Some(Fragment { offset: field & 0xfff8, more: field & 1 != 0, identification: u32::from_be_bytes([a, b, c, d]) })
+    let identification = bytes.get(4..).and_then(|rest| rest.first_chunk()).map_or(0, |id| u32::from_be_bytes(*id));
+    Some(Fragment { offset: field & 0xfff8, more: field & 1 != 0, identification })
 }
 
 #[cfg(test)]
@@ -349,12 +354,19 @@ mod tests {
 
     #[test]
     fn a_chain_that_is_cut_off_has_no_protocol() {
-        let mut bytes = packet(vec![(DESTINATION, vec![0; 6])], protocol::TCP).bytes().to_vec();
-        if let Some(words) = bytes.get_mut(41) {
-            *words = 255;
+        let seen = |protocol, payload: &[u8]| {
+            let packet = Ipv6::default() / Raw { protocol, payload: payload.to_vec() };
+            (packet.protocol(), packet.transport().map(<[u8]>::len))
+        };
+        for (kind, bytes) in [(DESTINATION, 1), (ROUTING, 3), (FRAGMENT, 3), (AUTHENTICATION, 1)] {
+            assert_eq!(seen(kind, &vec![6; bytes]), (None, None), "{kind}");
         }
-        let packet = Packet::new(bytes);
-        assert_eq!(packet.map(|p| (p.protocol(), p.transport().is_none())), Ok((None, true)));
+        // Cut off later, it still says what follows.
+        assert_eq!(seen(DESTINATION, &[6, 9]), (Some(protocol::TCP), Some(0)));
+        assert_eq!(seen(ROUTING, &[6, 9, 0, 0, 0, 0, 0, 0]), (Some(protocol::TCP), Some(0)));
+        assert_eq!(seen(FRAGMENT, &[6, 0, 0, 1]), (Some(protocol::TCP), Some(0)));
+        assert_eq!(seen(FRAGMENT, &[6, 0, 0, 9]), (Some(protocol::TCP), None));
+        assert_eq!(seen(FRAGMENT, &[51, 0, 0, 9, 0, 0, 0, 1]), (None, None));
     }
 
     #[test]

@@ -292,7 +292,7 @@ fn layout_v6(bytes: &[u8]) -> Result<(Layout, usize), Malformed> {
         src: view.src().into(),
         dst: view.dst().into(),
         protocol: upper.map(|u| u.protocol),
-        transport: if fragment_offset == 0 { upper.map(|u| u.offset) } else { None },
+        transport: if fragment_offset == 0 { upper.map(|u| u.offset.min(view.total_len())) } else { None },
         fragment_offset,
         more_fragments: fragment.is_some_and(|f| f.more),
     };

@@ -324,8 +324,9 @@ fn options(header: &[u8], kind: u8) -> Option<&[u8]> {
         3 | 4 | 5 | 6 | 8 | 9 => 8,
         _ => 12,
     };
-    let end = usize::from(*header.get(4)?) * 4;
-    header.get(long + by_type..end)
+    let (start, end) = (long + by_type, usize::from(*header.get(4)?) * 4);
+    // Where there is no room for options, nobody asks whether the header is whole.
+    if start == end { Some(&[]) } else { header.get(start..end) }
 }
 
 fn has_option(mut options: &[u8], wanted: u8) -> bool {
@@ -454,6 +455,7 @@ mod tests {
         assert_eq!(judge(" ! --dccp-option 9", &packet(3, 4, &[0; 12])), (Tri::False, true));
         assert_eq!(judge(" --dccp-option 9", &packet(3, 9, &[0; 12])), (Tri::False, true));
         assert_eq!(judge(" --sport 6 --dccp-option 9", &packet(3, 9, &[0; 12])), (Tri::False, false));
+        assert_eq!(judge(" ! --dccp-option 9", &packet(1, 6, &[0; 5])), (Tri::True, false));
         let short = Ipv4::default() / Raw { protocol: DCCP, payload: vec![0; 11] };
         assert_eq!(judge("", &short), (Tri::False, true));
         let tail = Ipv4 { fragment_offset: 8, ..Ipv4::default() } / Raw { protocol: DCCP, payload: vec![0; 12] };
