@@ -8,8 +8,9 @@
 //! one of them is met, but needs not stand before it.
 //! # Wire
 //! xt `ah` revision 0: `struct ip6t_ah { u32 spis[2], hdrlen; u8 hdrres, invflags; }`, host order, 14 bytes and padding.
-//! Native: SPI and sequence number are loaded and the first compared, then length and reserved field; a packet that is cut off is no match
-//! (in xt it is dropped).
+//! Native: with `--ahlen` of up to 256 bytes and without `!`, since the header's last byte is then known, and must be there; each field is
+//! loaded and compared. None otherwise, because nothing native asks whether a header has the length that it says. A packet that is cut off
+//! in the header is no match (in xt it is dropped).
 //! # Evaluates
 //! Always known. A packet that is cut off in the header, or before it in the chain, is dropped at once.
 //! # Differs
@@ -107,15 +108,16 @@ impl Extension for Ah6 {
     }
 
     fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
-        load_extension(AH, 4, 8, x);
-        self.spi.native(4, x);
-        if self.len != 0 {
-            // The field counts words of four bytes, less two.
-            let words = self.len.is_multiple_of(4).then_some(self.len / 4).and_then(|n| n.checked_sub(2));
-            let none = Numbers { min: 1, max: 0, invert: self.not_len };
-            let field = words.map_or(none, |n| Numbers { min: n, max: n, invert: self.not_len });
-            load_extension(AH, 1, 1, x);
-            field.native(1, x);
+        if !self.len.is_multiple_of(4) || !(12..=256).contains(&self.len) || self.not_len {
+            return false;
+        }
+        load_extension(AH, self.len - 1, 1, x);
+        // The field counts words of four bytes, less two.
+        load_extension(AH, 1, 1, x);
+        x.cmp_eq(false, &[(self.len / 4 - 2) as u8]);
+        if !self.spi.is_all() {
+            load_extension(AH, 4, 4, x);
+            self.spi.native(4, x);
         }
         if self.reserved {
             load_extension(AH, 2, 2, x);
@@ -138,10 +140,13 @@ impl Extension for Ah6 {
 
 impl MatchExt for Ah6 {
     fn eval(&self, packet: &Packet, env: &mut Env<'_>) -> Tri {
-        let Some([_, words, r0, r1, a, b, c, d, ..]) = headers::extension(packet, AH, 12, env) else {
-            return Tri::False;
-        };
+        let Some(header) = headers::extension(packet, AH, 12, env) else { return Tri::False };
+        let [_, words, r0, r1, a, b, c, d, ..] = header else { return Tri::False };
         let len = (u32::from(*words) + 2) * 4;
+        if header.len() < len as usize {
+            env.hotdrop = true;
+            return Tri::False;
+        }
         Tri::from(
             self.spi.contains(u32::from_be_bytes([*a, *b, *c, *d]))
                 && (self.len == 0 || (self.len == len) != self.not_len)
@@ -200,23 +205,27 @@ mod tests {
         let header = (AUTHENTICATION, vec![0, 0, 0, 0, 1, 5, 0, 0, 0, 1, 0, 0, 0, 0]);
         let extensions = vec![(DESTINATION, vec![0; 6]), header, (DESTINATION, vec![0; 6])];
         let packet = Ipv6 { extensions, ..Ipv6::default() } / Tcp::default();
+        let whole = format!("{}; {}; == 02", load(15, 1), load(1, 1));
         for (args, wire, words, expected) in [
-            ("", String::new(), Some("meta l4proto ah"), true),
-            (" --ahspi 261", "; == 00000105".into(), Some("ah spi 261"), true),
-            (" ! --ahspi 261", "; != 00000105".into(), Some("ah spi != 261"), false),
-            (" --ahlen 16", format!("; {}; == 02", load(1, 1)), None, true),
-            (" ! --ahlen 4", format!("; {}; !range 01..00", load(1, 1)), None, true),
-            (" ! --ahlen 0", String::new(), None, true),
-            (" --ahres", format!("; {}; == 0000", load(2, 2)), None, true),
+            ("", None, Some("meta l4proto ah"), true),
+            (" --ahspi 261", None, Some("ah spi 261"), true),
+            (" ! --ahspi 261", None, Some("ah spi != 261"), false),
+            (" --ahlen 16", Some(whole.clone()), None, true),
+            (" --ahlen 16 ! --ahspi 5", Some(format!("{whole}; {}; != 00000005", load(4, 4))), None, true),
+            (" ! --ahlen 16", None, None, false),
+            (" ! --ahlen 0", None, None, true),
+            (" --ahlen 13", None, None, false),
+            (" --ahlen 16 --ahres", Some(format!("{whole}; {}; == 0000", load(2, 2))), None, true),
         ] {
             let read = read(V6, None, &format!("ah{args}")).unwrap();
-            let wire = load(4, 8) + &wire;
-            assert_eq!((read.native(), read.translation().as_deref()), (Some(wire), words), "{args}");
+            assert_eq!((read.native(), read.translation().as_deref()), (wire, words), "{args}");
             assert_eq!(read.judge(&packet), (Tri::from(expected), false), "{args}");
         }
         let read = read(V6, None, "ah").unwrap();
         assert_eq!(read.judge(&(Ipv6::default() / Tcp::default())), (Tri::False, false));
         let short = Ipv6::default() / Raw { protocol: AH, payload: vec![6, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0] };
+        assert_eq!(read.judge(&short), (Tri::False, true));
+        let short = Ipv6::default() / Raw { protocol: AH, payload: vec![6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1] };
         assert_eq!(read.judge(&short), (Tri::False, true));
         let short = Ipv6::default() / Raw { protocol: DESTINATION, payload: vec![AH, 9, 0, 0, 0, 0, 0, 0] };
         assert_eq!(read.judge(&short), (Tri::False, true));
