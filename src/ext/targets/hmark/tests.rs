@@ -3,8 +3,9 @@
 use super::Hmark;
 use crate::ext::targets::testing::{TCP, effect, error, row, ways};
 use crate::ext::{Effect, Extension};
-use crate::packet::build::{Icmp, Ipv4, Udp};
+use crate::packet::build::{Icmp, Ipv4, Ipv6, Udp};
 use crate::types::Family::{V4, V6};
+use std::net::Ipv6Addr;
 
 /// Parts of the struct: source mask, destination mask, ports' mask, ports, flags, protocol's mask, seed, modulus, offset.
 fn hex(parts: [&str; 9]) -> String {
@@ -115,4 +116,26 @@ fn icmp_errors_are_not_known() {
     assert_eq!(effect(V4, None, words, &mut packet), Effect::Unknown);
     let mut packet = Ipv4::default() / Udp::default();
     assert_eq!(effect(V4, None, words, &mut packet), Effect::Continue);
+}
+
+/// Marks that Linux 6.18 gave to datagrams from 127.0.0.1 to 127.0.0.2 and from ::1 to ::1, from port 40000 to port 53.
+#[test]
+fn the_kernels_marks() {
+    let datagram = || Udp { src_port: 40000, dst_port: 53, ..Udp::default() };
+    let v4 = || Ipv4 { src: [127, 0, 0, 1].into(), dst: [127, 0, 0, 2].into(), ..Ipv4::default() } / datagram();
+    let v6 = || Ipv6 { src: Ipv6Addr::LOCALHOST, dst: Ipv6Addr::LOCALHOST, ..Ipv6::default() } / datagram();
+    let detail = "--hmark-src-prefix 24 --hmark-dst-prefix 8 --hmark-sport-mask 0xff00 --hmark-dport 0x1234 \
+                  --hmark-proto-mask 0xff";
+    for (words, marks) in [
+        ("--hmark-tuple src,dst", [0x18ba_ba9d, 0xe79e_e213]),
+        ("--hmark-tuple src,dst,sport,dport", [0xbc92_0049, 0x1046_b1f8]),
+        ("--hmark-tuple src,dst,sport,dport,proto", [0xbc92_0058, 0x1046_b1e9]),
+        (detail, [0xdb91_d0fa, 0xdd71_96e2]),
+    ] {
+        let words = format!("HMARK {words} --hmark-mod 0xffffffff --hmark-rnd 0xfeedcafe --hmark-offset 7");
+        for (family, mut packet, mark) in [(V4, v4(), marks[0]), (V6, v6(), marks[1])] {
+            assert_eq!(effect(family, None, &words, &mut packet), Effect::Continue);
+            assert_eq!(packet.meta.mark, mark, "{words}");
+        }
+    }
 }
