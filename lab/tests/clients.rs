@@ -169,6 +169,7 @@ clients! {
     ansible "ansible"
     arno "arno"
     cni "cni"
+    docker "docker"
     fail2ban "fail2ban"
     ferm "ferm"
     firehol "firehol"
