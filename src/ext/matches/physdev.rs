@@ -8,6 +8,7 @@
 //! # Wire
 //! xt `physdev` revision 0: `struct xt_physdev_info { char physindev[16]; char in_mask[16]; char physoutdev[16]; char out_mask[16];
 //! u8 invert; u8 bitmask; }`; a mask byte is 0xff for each byte compared, the NUL included, and a `+` stays in the name.
+//! Native: none, because nf_tables knows the bridge of a packet, not the bridge's port.
 //! # Evaluates
 //! Unknown: a packet does not carry its bridge ports here.
 //! # Differs

@@ -10,6 +10,7 @@
 //! # Wire
 //! xt `recent` revision 1, `struct xt_recent_mtinfo_v1` (228 bytes, host order; the mask in network order, filling 4 bytes of 16 if an IPv4
 //! one was given). Stock writes a name over the default one, so that `foo` goes out as `foo\0ULT`; what is behind the NUL means nothing.
+//! Native: none, because the lists are the module's own, in /proc/net/xt_recent.
 //! # Evaluates
 //! Always known, from the clock and what was evaluated before. The kernel's default size of a list, 100 addresses, is taken. Of several rules
 //! with one list the kernel takes the mask of the first that was loaded; here it is the first that a packet meets.

@@ -7,6 +7,8 @@
 //! accepted; `--invert`: matches what would fail.
 //! # Wire
 //! xt `rpfilter` revision 0: `struct xt_rpfilter_info { u8 flags; }`, `XT_RPFILTER_*`.
+//! Native: none, because `fib` takes a broadcast or multicast address that has a route for a source that could be answered, and knows no
+//! `--accept-local`.
 //! # Evaluates
 //! Unknown: it asks the routing table.
 //! # Differs

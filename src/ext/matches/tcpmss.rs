@@ -6,6 +6,7 @@
 //! `[!] --mss N[:M]`, 0 to 65535; a missing end is 0 or 65535.
 //! # Wire
 //! xt `tcpmss` revision 0: `struct xt_tcpmss_match_info { u16 mss_min, mss_max; u8 invert; }`, host order, 6 bytes.
+//! Native: none, because `exthdr` finds nothing behind an MSS option of a wrong length, where the xt match looks on, nor in a later fragment.
 //! # Evaluates
 //! Always known. A packet without a whole header is dropped at once. Of fragments behind the first the kernel reads data as a header
 //! (`Packet::transport_as_loaded`).

@@ -4,6 +4,7 @@
 //! `--src-pfx prefix/length`, `--dst-pfx prefix/length`; see [`super::npt`].
 //! # Wire
 //! xt `DNPT` revision 0; see [`super::npt`].
+//! Native: none, because nf_tables translates no prefixes without remembering connections.
 //! # Evaluates
 //! The destination address is rewritten and the walk goes on; a packet for which that is not possible is dropped. Of ICMPv6 errors the kernel
 //! rewrites more than that, which is not followed.

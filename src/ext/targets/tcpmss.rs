@@ -5,6 +5,7 @@
 //! them is meant, and of both the last one counts.
 //! # Wire
 //! xt `TCPMSS` revision 0: `struct xt_tcpmss_info { u16 mss; }`, host order; 0xffff is the clamp.
+//! Native: none, because `exthdr` changes an option that is there and adds none.
 //! # Evaluates
 //! The verdict is known (the walk goes on); the packet's option is not rewritten here, and no match of these rules looks at it later than
 //! `tcpmss`.
