@@ -3,6 +3,8 @@
 use std::io;
 
 use oxtables::ext::Match;
+use oxtables::kernel::ipset::{Carries, Ipset};
+use oxtables::types::Family;
 
 use crate::dump::Dump;
 use crate::netlink::Netlink;
@@ -28,6 +30,7 @@ impl Side {
         let netns = Netns::new()?;
         let inside = netns.enter()?;
         let mut netlink = Netlink::open(1 << 18)?;
+        make_sets()?;
         drop(inside);
         accounts(&mut netlink);
         Ok(Self { programs, netns, netlink })
@@ -74,6 +77,22 @@ fn accounts(netlink: &mut Netlink) {
         let name = name.as_bytes();
         let _ = netlink.account(name.get(..31).unwrap_or(name));
     }
+}
+
+/// Makes the sets of ipset that the examples of `-m set` and `-j SET` name, in the calling thread's namespace.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn make_sets() -> io::Result<()> {
+    let mut ipset = Ipset::open()?;
+    let carries = Carries { counters: true, timeout: Some(0), ..Carries::default() };
+    for (family, digit) in [(Family::V4, '4'), (Family::V6, '6')] {
+        ipset.create(format!("lab{digit}").as_bytes(), b"hash:ip", family, carries)?;
+        ipset.create(format!("labp{digit}").as_bytes(), b"hash:ip,port", family, carries)?;
+        let skbinfo = Carries { skbinfo: true, ..Carries::default() };
+        ipset.create(format!("labskb{digit}").as_bytes(), b"hash:ip", family, skbinfo)?;
+    }
+    ipset.create(b"lablist", b"list:set", Family::V4, Carries::default())
 }
 
 /// Both sides.

@@ -82,19 +82,19 @@ impl Ipset {
         name
     }
 
-    /// Makes a set of a type such as `hash:ip` or `hash:ip,port`, of the type's first revision.
+    /// Makes a set of a type such as `hash:ip`, `hash:ip,port` or `list:set`.
     ///
     /// # Errors
     /// Those of the kernel: EEXIST, ENOENT for a type that it has not, EPERM.
     pub fn create(&mut self, name: &[u8], kind: &[u8], family: Family, carries: Carries) -> io::Result<()> {
         const WITH_COUNTERS: u32 = 1 << 3;
         const WITH_SKBINFO: u32 = 1 << 6;
-        // The revision of hash:ip, hash:net and hash:ip,port that brought skbinfo.
-        const REVISION: u8 = 4;
+        // The revisions that brought skbinfo; every later kernel has them.
+        let revision = if kind == b"list:set" { 3 } else { 4 };
         let ask = |w: &mut Writer| {
             w.text(ATTR_SETNAME, name);
             w.text(ATTR_TYPENAME, kind);
-            w.u8(ATTR_REVISION, REVISION);
+            w.u8(ATTR_REVISION, revision);
             w.u8(ATTR_FAMILY, family.nfproto());
             let data = w.nest(ATTR_DATA);
             let flags =

@@ -146,7 +146,7 @@ fn fresh(
 
 /// The file of these rules, listed in every way that the project promises for an extension.
 fn file_of(subject: &Subject, table: &str, rules: Vec<Rule>) -> File {
-    let mut file = File::of(subject.v6, table, &head(table), rules.into_iter());
+    let mut file = File::of(subject.v6, table, &(head(table) + before(subject)), rules.into_iter());
     let forms: [&[&str]; 3] = [&["-S"], &["-L"], &["-L", "-n"]];
     let program = [subject.program(), "-t", table];
     file.listings = forms.iter().map(|form| Call::new(program.iter().chain(*form))).collect();
@@ -159,6 +159,17 @@ fn head(table: &str) -> String {
     let chains = TABLES.iter().find(|(name, _)| *name == table).map_or(&[][..], |(_, chains)| chains);
     let lines: String = chains.iter().map(|chain| format!(":{chain} ACCEPT [0:0]\n")).collect();
     format!("*{table}\n{lines}")
+}
+
+/// The rules without which the kernel takes none with the extension: what `-m rateest` compares, `-j RATEEST` estimates.
+fn before(subject: &Subject) -> &'static str {
+    match subject.spec.name {
+        "rateest" => {
+            "-A OUTPUT -j RATEEST --rateest-name re1 --rateest-interval 1s --rateest-ewmalog 4s\n\
+             -A OUTPUT -j RATEEST --rateest-name uplink --rateest-interval 1s --rateest-ewmalog 4s\n"
+        }
+        _ => "",
+    }
 }
 
 /// The long options that a help text names.
