@@ -68,7 +68,7 @@ const OPTIONS: &[Opt] = &[
         "2,32 0 0 4294963200,22 0 0 0",
     ]),
     Opt::value("object-pinned", PINNED, Kind::Raw, "path", "path of a program that is pinned in a BPF file system")
-        .examples(&["/sys/fs/bpf/nosuch", "relative", "/sys/fs/bpf/two words"]),
+        .examples(&["/sys/fs/bpf/nosuch"]),
 ];
 
 impl Extension for Bpf {
