@@ -43,6 +43,7 @@ impl Host {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oxtables"));
         command.args(words).current_dir(&self.directory).env("OXTABLES_RUN", self.directory.join("run"));
+        command.env("OXTABLES_ROOT", &self.directory);
         command.env_remove("SSH_CONNECTION").stdin(Stdio::null());
         command
     }
@@ -148,8 +149,26 @@ fn confirmed_rules_are_kept_and_only_what_differs_changes() {
         let [v4, v6] = host.rules();
         assert!(v4.contains("[7:420] -A INPUT -i lo -j ACCEPT\n"), "{v4}");
         assert!(v6.contains("[9:540] -A INPUT -i lo -j ACCEPT\n"), "{v6}");
+        assert!(!host.directory.join("etc/iptables/rules.v4").exists(), "nothing was saved before");
+        assert_eq!(host.says(&["save"]).0, 0);
         let (code, text) = host.says(&["apply", "new"]);
         assert_eq!((code, text.as_str()), (0, "IPv4: nothing changes\nIPv6: nothing changes\n"));
+    });
+}
+
+#[test]
+fn saved_rules_follow_a_confirmation_only() {
+    with_namespaces("saved_rules_follow_a_confirmation_only", || {
+        let host = Host::new("saved");
+        let saved = || fs::read_to_string(host.directory.join("etc/iptables/rules.v4")).unwrap();
+        assert_eq!(host.says(&["save"]).0, 0);
+        assert_eq!(host.says(&["apply", "new", "--within", "1s"]).0, 3);
+        assert!(saved().contains(":INPUT ACCEPT"));
+        let mut apply = host.waiting(&["new", "--within", "30s"]);
+        assert!(saved().contains(":INPUT ACCEPT"));
+        assert_eq!(host.says(&["confirm"]).0, 0);
+        assert_eq!(apply.wait().unwrap().code(), Some(0));
+        assert!(saved().contains(":INPUT DROP"));
     });
 }
 

@@ -20,6 +20,7 @@ mod restore;
 mod rules_file;
 pub mod sandbox;
 mod save;
+mod saved;
 mod show;
 mod transaction;
 mod translate;
@@ -155,6 +156,9 @@ pub fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().collect();
     let called = words.first().map(|w| base_name(w)).unwrap_or_default();
     let args = words.get(1..).unwrap_or_default();
+    if called == "netfilter-persistent" {
+        return ExitCode::from(saved::netfilter_persistent(args));
+    }
     if let Some(front_end) = DropIn::of_name(&called) {
         let argv0 = words.first().map(|w| w.to_string_lossy()).unwrap_or_default();
         return ExitCode::from(front_end.run(Program { name: &called, called: &argv0 }, args));
@@ -176,7 +180,12 @@ pub fn main() -> ExitCode {
         "check" => check::run(rest),
         "confirm" => apply::confirm(),
         "demo" => demo::run(rest),
+        "disable" => saved::disable(),
+        "enable" => saved::enable(),
+        "load" => saved::load(rest),
+        "netfilter-persistent" => saved::netfilter_persistent(rest),
         "plan" => plan::run(rest),
+        "save" => saved::save(rest),
         "rollback" => apply::rollback(),
         "status" => apply::status(),
         "restore" => {
@@ -229,6 +238,8 @@ usage: oxtables VERB …
   confirm, rollback, status    of an apply that waits
   demo                         a small network, a firewall in the kernel, real packets
   plan FILE …                  what would change if these files were put in place
+  save, load                   the live rules into /etc/iptables, and back
+  enable, disable              load the saved rules at boot
   sandbox [FILE …] [-- COMMAND …]
                                a shell or a command in a network of its own, with these rules
   restore [--json] [FILE]      the rules of a file, or of a JSON document, in the place of those that are there

@@ -232,8 +232,11 @@ fn reason(failure: &Failure) -> String {
     let text = String::from_utf8_lossy(text.as_bytes()).into_owned();
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let line = line.strip_prefix(&Program::of("oxtables").version()).unwrap_or(line);
-    let line = line.strip_prefix("oxtables").unwrap_or(line);
-    line.trim_start_matches([':', ' ']).trim_end().to_owned()
+    let line = line.strip_prefix("oxtables").unwrap_or(line).trim_start_matches([':', ' ']);
+    // The line is named beside the file.
+    let line =
+        line.strip_prefix("oxtables: line ").and_then(|rest| rest.split_once(' ')).map_or(line, |(_, rest)| rest);
+    line.trim_end().to_owned()
 }
 
 /// The one family that a file is for, by what wrote it or by its name.

@@ -8,6 +8,7 @@ use super::job::Job;
 use super::post::{Post, Watch};
 use crate::cli::plan::{NoPlan, plan_files};
 use crate::cli::rules_file::{FAMILIES, RulesFile};
+use crate::cli::saved;
 use crate::cli::writing::Writing;
 use crate::ext::Body;
 use crate::kernel::change::{Undo, carry_out, take_back};
@@ -72,6 +73,10 @@ fn guard() -> Result<(), String> {
     });
     if end == End::Kept {
         let _ = post.note_outcome(&outcome_text(&end, &[]));
+        // Not before: until it was confirmed, a reboot brought the old rules back.
+        if let Some(note) = save_if_kept_on_disk() {
+            say(&format!("note {note}"));
+        }
     }
     say(match end {
         End::Kept => "kept",
@@ -116,6 +121,18 @@ fn outcome_text(end: &End, left: &[String]) -> String {
     }
     left.iter().for_each(|line| writeln!(text, "{line}"));
     String::from_utf8_lossy(text.as_bytes()).into_owned()
+}
+
+/// Saves the confirmed rules, if this host has saved rules that the next boot would load; what there is to say of it.
+fn save_if_kept_on_disk() -> Option<String> {
+    if !saved::any() {
+        return None;
+    }
+    let mut said = Out::new();
+    Some(match saved::save_live(&FAMILIES, false, &mut said) {
+        Ok(_) => format!("{}saved for the next boot", String::from_utf8_lossy(said.as_bytes())),
+        Err(text) => format!("NOT saved, the next boot brings the old rules: {text}"),
+    })
 }
 
 /// Waits for a word or the end of the time. If the old rules cannot be put back, it is tried again every second, for ever.

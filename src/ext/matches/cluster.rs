@@ -167,7 +167,7 @@ impl Cluster {
         };
         let hash = jhash(u32::from_ne_bytes(word), self.seed);
         // The hash as a fraction of 2^32, times the number of nodes: below 32.
-        (u64::from(hash) * u64::from(self.total) >> 32) as u32 & 31
+        ((u64::from(hash) * u64::from(self.total)) >> 32) as u32 & 31
     }
 }
 

@@ -120,7 +120,7 @@ impl Options {
         let (len, not) = self.len.unwrap_or_default();
         let options = self.options.as_deref().unwrap_or_default();
         b.u32(len);
-        b.u8(u8::from(self.len.is_some()) * FLAG_LEN | u8::from(self.options.is_some()) * FLAG_OPTS);
+        b.u8((u8::from(self.len.is_some()) * FLAG_LEN) | (u8::from(self.options.is_some()) * FLAG_OPTS));
         b.u8(u8::from(not));
         for at in 0..OPTIONS_MAX {
             let (kind, len) = options.get(at).copied().unwrap_or_default();

@@ -72,7 +72,7 @@ const TUPLES: [(&str, u8); 7] = [
 ];
 
 /// Everything that says what is hashed.
-const HASHED: u32 = bit(RND) - 1 | bit(CT);
+const HASHED: u32 = (bit(RND) - 1) | bit(CT);
 
 const U16: Kind = Kind::Number { min: 0, max: u16::MAX as u64 };
 const U32: Kind = Kind::Number { min: 0, max: u32::MAX as u64 };

@@ -132,7 +132,7 @@ impl TargetExt for TcpOptStrip {
             return Effect::Continue;
         }
         let length = packet.transport().map_or(0, <[u8]>::len);
-        if !packet.tcp().is_some_and(|tcp| tcp.header_len() <= length) {
+        if packet.tcp().is_none_or(|tcp| tcp.header_len() > length) {
             return Effect::Drop;
         }
         packet.strip_tcp_options(|option| self.has(option));
