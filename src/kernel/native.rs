@@ -195,14 +195,41 @@ impl RuleReader {
         Self { family, raiser: Raiser::new(family), session: None }
     }
 
-    /// Reads a rule of a table: the payloads of `NFTA_RULE_EXPRESSIONS` and of `NFTA_RULE_USERDATA`.
+    /// Reads a rule of a table while rules are being listed: the payloads of `NFTA_RULE_EXPRESSIONS` and of `NFTA_RULE_USERDATA`. Sets are read
+    /// in the namespace of the calling thread.
     pub fn raise(&mut self, table: &[u8], exprs: &[u8], userdata: Option<&[u8]>) -> Raised {
+        let mut own = self.session.take();
+        let family = self.family;
+        let raised = self.raise_by(table, exprs, userdata, &mut |name, set| {
+            let session = match &mut own {
+                Some(session) => session,
+                none => none.insert(Session::open()?),
+            };
+            session.set_is(family, table, name, set)
+        });
+        self.session = own;
+        raised
+    }
+
+    /// The same when no listing is under way: sets are read by this session.
+    pub fn raise_beside(
+        &mut self,
+        session: &mut Session,
+        table: &[u8],
+        exprs: &[u8],
+        userdata: Option<&[u8]>,
+    ) -> Raised {
+        let family = self.family;
+        self.raise_by(table, exprs, userdata, &mut |name, set| session.set_is(family, table, name, set))
+    }
+
+    fn raise_by(&mut self, table: &[u8], exprs: &[u8], userdata: Option<&[u8]>, holds: &mut Holds<'_>) -> Raised {
         let raised = self.raiser.raise(exprs, userdata);
         let Some(text) = userdata.and_then(text_in) else { return raised };
         let counters = match raised {
             Raised::Rule(_, counters) | Raised::Opaque(counters) => counters,
         };
-        match self.verified(text, table, exprs) {
+        match verified(text, self.family, table, exprs, holds) {
             Some(body) => Raised::Rule(body, counters),
             None => raised,
         }
@@ -217,26 +244,23 @@ impl RuleReader {
             Raised::Opaque(_) => body.clone(),
         }
     }
+}
 
-    /// What the text says, if the kernel has just that.
-    fn verified(&mut self, text: &[u8], table: &[u8], exprs: &[u8]) -> Option<Body> {
-        let family = self.family;
-        let body = body_of(text, family, table)?;
-        for marked in [false, true] {
-            let ours = write(&body, Encoding::Native, family, Counters::default(), 1, marked);
-            let holds = &mut |name: &[u8], set: &AnonSet| self.holds(table, name, set).unwrap_or(false);
-            if same(&ours.exprs, &ours.sets, exprs, family, holds) {
-                return Some(body);
-            }
-        }
-        None
-    }
+/// Whether the set of that name holds just these keys.
+type Holds<'h> = dyn FnMut(&[u8], &AnonSet) -> Result<bool, Error> + 'h;
 
-    fn holds(&mut self, table: &[u8], name: &[u8], set: &AnonSet) -> Result<bool, Error> {
-        let session = match &mut self.session {
-            Some(session) => session,
-            none => none.insert(Session::open()?),
-        };
-        session.set_is(self.family, table, name, set)
-    }
+/// What the text says, if the kernel has just that.
+fn verified(text: &[u8], family: Family, table: &[u8], exprs: &[u8], holds: &mut Holds<'_>) -> Option<Body> {
+    let body = body_of(text, family, table)?;
+    let fits = [false, true].into_iter().any(|marked| {
+        let ours = write(&body, Encoding::Native, family, Counters::default(), 1, marked);
+        let holds = &mut |name: &[u8], set: &AnonSet| holds(name, set).unwrap_or(false);
+        same(&ours.exprs, &ours.sets, exprs, family, holds)
+    });
+    fits.then_some(body)
+}
+
+/// Whether a rule's userdata holds a text, so that sets may have to be read for it.
+pub fn has_text(userdata: Option<&[u8]>) -> bool {
+    userdata.and_then(text_in).is_some()
 }
