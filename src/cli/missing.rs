@@ -32,7 +32,7 @@ pub(super) fn missing_extensions(
 pub(super) fn warn_of_loaded(failure: &Failure, body: Option<&Body>, family: Family, err: &mut Out) {
     let loaded = match (failure, body) {
         (Failure::Usage(e), _) => e.loaded.clone(),
-        (Failure::Object(_), Some(body)) => extensions(body, family),
+        (Failure::Object(_) | Failure::Version(_), Some(body)) => extensions(body, family),
         _ => return,
     };
     if loaded.is_empty() {

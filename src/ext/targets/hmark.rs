@@ -99,19 +99,22 @@ const OPTIONS: &[Opt] = &[
         "ct",
         "s,d",
     ]),
-    Opt {
-        required: false,
-        ..Opt::value(
-            "hmark-mod",
-            MODULUS,
-            Kind::Number { min: 1, max: u32::MAX as u64 },
-            "number",
-            "how many marks there are",
-        )
-    }
+    // That these two are needed is said in other words, by `finish`.
+    Opt::value(
+        "hmark-mod",
+        MODULUS,
+        Kind::Number { min: 1, max: u32::MAX as u64 },
+        "number",
+        "how many marks there are",
+    )
+    .mandatory()
     .examples(&["1", "10", "0x100", "4294967295"]),
     Opt::value("hmark-offset", OFFSET, U32, "number", "the first mark").examples(&["0", "100", "0xff000000"]),
-    Opt::value("hmark-rnd", RND, U32, "number", "where the hash begins").examples(&["0", "1", "0xdeadbeef"]),
+    Opt::value("hmark-rnd", RND, U32, "number", "where the hash begins").mandatory().examples(&[
+        "0",
+        "1",
+        "0xdeadbeef",
+    ]),
     Opt::value("hmark-src-prefix", SRC, Kind::Raw, "length", "hash so many bits of the source address")
         .examples(PREFIXES),
     Opt::value("hmark-dst-prefix", DST, Kind::Raw, "length", "hash so many bits of the destination address")

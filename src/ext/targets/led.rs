@@ -64,7 +64,10 @@ impl Extension for Led {
     fn set(&mut self, given: &Given<'_>, _: &ParseCx<'_>) -> Result<(), UsageError> {
         match given.id() {
             ID => self.id = given.bytes().into(),
-            DELAY if given.bytes().eq_ignore_ascii_case(b"inf") => self.delay = u32::MAX,
+            // What stands behind it is not looked at by stock.
+            DELAY if given.bytes().get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"inf")) => {
+                self.delay = u32::MAX;
+            }
             DELAY => {
                 let delay = number(given.bytes(), 0, u64::from(u32::MAX)).and_then(|n| u32::try_from(n).ok());
                 self.delay = delay.ok_or_else(|| usage!("Delay value must be within range 0..4294967295"))?;
@@ -148,7 +151,7 @@ mod tests {
                 "0164000000",
             ),
             (
-                "--led-trigger-id \"a b\" --led-delay INF",
+                "--led-trigger-id \"a b\" --led-delay INFinite",
                 "\"a b\" --led-delay inf",
                 "\"a b\" led-delay:inf",
                 "612062",
