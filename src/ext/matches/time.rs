@@ -11,7 +11,7 @@
 //! # Evaluates
 //! Known from the clock; with the kernel's time zone, which is not known, it is Unknown.
 //! # Differs
-//! No day at all is printed by `-S` as `""`, or `0`: what stock prints there it does not read back. No translation of what is always true, of
+//! No day at all is printed by `-S` as `""`, or `0`, and `--datestop 1970` as such: what stock prints there it does not read back. No translation of what is always true, of
 //! the kernel's time zone (nft has none), of `--contiguous`, of no weekday, of two dates or times the wrong way round or of equal times: nft
 //! refuses stock's words or they mean something else. Those words hold for an nft(8) that runs in UTC.
 //! A date before 1970 is refused without the line of mktime(3) that stock prints first.
@@ -396,19 +396,21 @@ fn month_days(text: &[u8]) -> Result<u32, UsageError> {
     let list = text.strip_suffix(b",").unwrap_or(text);
     for part in list.split(|b| *b == b',').filter(|_| !text.is_empty()) {
         let part = part.get(..2).unwrap_or(part);
-        match leading(part) {
-            (day @ 0..=31, []) => days |= 1 << day,
+        match strtoul(part) {
+            Some(day @ 0..=31) => days |= 1 << day,
             _ => return Err(usage_bytes("", part, " is not a valid day for --monthdays")),
         }
     }
     Ok(days)
 }
 
-/// Names, of which the first two letters count, or numbers, with commas. Of a number beyond the week stock takes the last five bits.
+/// Names, of which the first two letters count, or numbers, with commas; of each, three characters are looked at. Of a number beyond the week
+/// stock takes the last five bits.
 fn week_days(text: &[u8]) -> Result<u8, UsageError> {
     let mut days = 0u32;
     let list = text.strip_suffix(b",").unwrap_or(text);
     for part in list.split(|b| *b == b',').filter(|_| !text.is_empty()) {
+        let part = part.get(..3).unwrap_or(part);
         let named = (1u32..).zip(WEEK).find(|(_, name)| part.get(..2).is_some_and(|p| name.as_bytes().starts_with(p)));
         let day = match (named, strtoul(part)) {
             (Some((day, _)), _) => day,
@@ -422,11 +424,13 @@ fn week_days(text: &[u8]) -> Result<u8, UsageError> {
     Ok(low)
 }
 
-/// A number of any base as strtoul(3) with base 0 reads it, a sign included, cut to 32 bits; `None` if something is left over.
+/// A number of any base as strtoul(3) with base 0 reads it, a sign included, cut to 32 bits; nothing is 0; `None` if something is left over.
 fn strtoul(text: &[u8]) -> Option<u32> {
+    if text.is_empty() {
+        return Some(0);
+    }
     let text = skip_space(text);
     let (negative, digits) = match text {
-        [] => return Some(0),
         [b'-', digit, ..] if digit.is_ascii_digit() => (true, text.get(1..)?),
         _ => (false, text),
     };

@@ -128,16 +128,27 @@ fn days() {
     for (text, days) in [("5,,6", 0x61), ("010", 2), (",1", 3), ("+5", 32), ("", 0), ("1,", 2)] {
         assert_eq!(month_days(text.as_bytes()), Ok(days), "{text}");
     }
-    for (text, said) in [("32", "32"), ("1-5", "1-"), ("4294967297", "42"), ("5,x", "x"), ("-5", "-5"), ("0x5", "0x")] {
+    for (text, said) in
+        [("32", "32"), ("1-5", "1-"), ("4294967297", "42"), ("08", "08"), ("5,x", "x"), ("-5", "-5"), ("0x5", "0x")]
+    {
         assert_eq!(
             error(V4, None, &format!("time --monthdays {text}")),
             format!("{said} is not a valid day for --monthdays")
         );
     }
-    for (text, days) in [("Mondog,Tu", 6), ("0x1,07", 0x82), ("8", 0), ("99", 8), ("-1", 0), ("Sun,", 0x80)] {
+    for (text, days) in [
+        ("Mondog,Tu", 6),
+        ("256.1", 1),
+        ("4294967297", 0),
+        ("0x1,07", 0x82),
+        ("8", 0),
+        ("99", 8),
+        ("-1", 0),
+        ("Sun,", 0x80),
+    ] {
         assert_eq!(week_days(text.as_bytes()), Ok(days), "{text}");
     }
-    for text in ["mon", "M", "1x", "1.5", "x"] {
+    for text in ["mon", "M", "1x", "1.5", "x", "_"] {
         assert_eq!(error(V4, None, &format!("time --weekdays {text}")), format!("{text} is not a valid day specifier"));
     }
     assert_eq!(error(V4, None, "time --weekdays Mon,,Tue"), "No, the week does NOT begin with Sunday.");

@@ -162,7 +162,10 @@ fn microseconds(text: &[u8]) -> Option<u32> {
         _ if is(["us", "usec", "usecs"]) => 1.0,
         _ => return None,
     };
-    let [a, b, c, d, ..] = ((n * factor) as i64).to_le_bytes();
+    let n = n * factor;
+    // What a C compiler makes of it on x86: the low half of a 64-bit number, 0 if it is beyond that too.
+    let whole = if n.abs() < 2f64.powi(63) { n as i64 } else { 0 };
+    let [a, b, c, d, ..] = whole.to_le_bytes();
     Some(u32::from_le_bytes([a, b, c, d]))
 }
 
