@@ -264,3 +264,59 @@ fn verified(text: &[u8], family: Family, table: &[u8], exprs: &[u8], holds: &mut
 pub fn has_text(userdata: Option<&[u8]>) -> bool {
     userdata.and_then(text_in).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::describe;
+
+    /// The native expressions of a rule in words, or `-` if it is written in stock's.
+    fn native(family: Family, table: &str, text: &str) -> String {
+        let body = body_of(text.as_bytes(), family, table.as_bytes()).unwrap_or_else(|| panic!("not a rule: {text}"));
+        let body = RuleReader::new(family).canonical(&body);
+        let Some(lowered) = lower(&body, family, table.as_bytes(), Counters::default(), 1) else { return "-".into() };
+        let read = RuleReader::new(family).raise(table.as_bytes(), &lowered.exprs, Some(&lowered.userdata));
+        assert!(matches!(&read, Raised::Rule(b, _) if *b == body), "{text}: {read:?}");
+        assert!(lowered.userdata.len() <= USERDATA_MAX);
+        let mut out = Out::new();
+        describe(family, &lowered.exprs, None, &mut out);
+        let said = String::from_utf8_lossy(out.as_bytes()).replace("counter packets 0 bytes 0", "");
+        // Of xt structs only the name.
+        let words = said.split(' ').filter(|w| !w.is_empty()).scan(0, |behind_xt, word| {
+            *behind_xt = if word == "xt" { 6 } else { i32::max(0, *behind_xt - 1) };
+            Some(if (1..=3).contains(behind_xt) { "" } else { word })
+        });
+        words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn rules_in_native_expressions() {
+        for (table, text, expected) in [
+            ("filter", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "ct state established,related accept"),
+            ("filter", "-m conntrack ! --ctstate NEW --ctproto 6", "xt match \"conntrack\""),
+            ("filter", "-m state --state NEW,UNTRACKED", "ct state new,untracked"),
+            (
+                "filter",
+                "-p tcp -m multiport --dports 22,80:90",
+                "0x00000000 meta l4proto tcp @th,8,24 tcp dport @__set%d",
+            ),
+            ("filter", "-p tcp -m multiport --dports 22", "0x00000000 meta l4proto tcp @th,8,24 tcp dport 22"),
+            ("filter", "-p icmp -m icmp --icmp-type 3/1", "0x00000000 meta l4proto icmp @th,40,24 @th,0,16 0x0301"),
+            ("filter", "-m addrtype --dst-type LOCAL", "fib daddr type 2"),
+            ("filter", "-m iprange ! --src-range 10.0.0.1-10.0.0.9", "0x00000000 ip saddr != 10.0.0.1-10.0.0.9"),
+            ("filter", "-m length --length 40:100", "meta length 40-100"),
+            ("filter", "-m owner --uid-owner 7", "meta skuid 7"),
+            ("filter", "-m owner ! --uid-owner 7", "xt match \"owner\""),
+            ("filter", "-m comment --comment hello -j DROP", "drop"),
+            ("filter", "-j LOG --log-prefix \"a b\" --log-level 5", "log prefix \"a b\" level 5"),
+            ("filter", "-j REJECT --reject-with icmp-host-prohibited", "reject with icmp code 10"),
+            ("nat", "-p tcp -j DNAT --to-destination 10.0.0.1:80-90", "meta l4proto tcp dnat to 10.0.0.1 port 80-90"),
+            ("nat", "-j MASQUERADE --random", "[ masq: 1=00000004 ]"),
+            ("mangle", "-j MARK --set-xmark 0x5/0xf", "0x00000000 meta mark set meta mark ^ 0x05000000 & 0xf0ffffff"),
+            ("raw", "-j CT --zone 5", "ct zone set 5"),
+            ("raw", "-j CT --helper ftp", "xt target \"CT\""),
+        ] {
+            assert_eq!(native(Family::V4, table, text), expected, "{text}");
+        }
+    }
+}
