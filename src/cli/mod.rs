@@ -7,6 +7,7 @@ mod check;
 mod date;
 mod debugged;
 pub mod demo;
+mod ensure;
 pub mod exit;
 mod explain;
 mod failure;
@@ -181,6 +182,7 @@ pub fn main() -> ExitCode {
         "confirm" => apply::confirm(),
         "demo" => demo::run(rest),
         "disable" => saved::disable(),
+        "ensure" => ensure::run(rest),
         "enable" => saved::enable(),
         "load" => saved::load(rest),
         "netfilter-persistent" => saved::netfilter_persistent(rest),
@@ -238,6 +240,7 @@ usage: oxtables VERB …
   confirm, rollback, status    of an apply that waits
   demo                         a small network, a firewall in the kernel, real packets
   plan FILE …                  what would change if these files were put in place
+  ensure [--absent] RULE       a rule is there (or not), for both families; nothing happens if it is so already
   save, load                   the live rules into /etc/iptables, and back
   enable, disable              load the saved rules at boot
   sandbox [FILE …] [-- COMMAND …]

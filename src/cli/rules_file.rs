@@ -226,7 +226,7 @@ impl Problem {
 }
 
 /// What is wrong, in one line and without the program's name, which is not the one that the user called.
-fn reason(failure: &Failure) -> String {
+pub fn reason(failure: &Failure) -> String {
     let mut text = Out::new();
     failure.print(Program::of("oxtables"), None, &mut text);
     let text = String::from_utf8_lossy(text.as_bytes()).into_owned();

@@ -288,6 +288,42 @@ impl<'s> Transaction<'s> {
         spec.for_each(|body| self.find(table, chain, body)?.map(|_| ()).ok_or(BAD_RULE))
     }
 
+    /// Appends, or inserts before the rule of this number (from 1), each rule that the chain does not have; says whether any came.
+    pub fn ensure(
+        &mut self,
+        table: &[u8],
+        chain: &[u8],
+        number: Option<u32>,
+        spec: &mut RuleSpec,
+    ) -> Result<bool, Failure> {
+        let (counters, mut came) = (spec.counters, false);
+        spec.for_each(|body| {
+            if self.find(table, chain, body)?.is_some() {
+                return Ok(());
+            }
+            came = true;
+            let mut one = RuleSpec::of(body, counters);
+            match number {
+                Some(number) => self.insert(table, chain, number, &mut one),
+                None => self.append(table, chain, &mut one),
+            }
+        })?;
+        Ok(came)
+    }
+
+    /// Deletes each rule as often as the chain has it; says whether any went.
+    pub fn ensure_absent(&mut self, table: &[u8], chain: &[u8], spec: &mut RuleSpec) -> Result<bool, Failure> {
+        let mut went = false;
+        spec.for_each(|body| {
+            while let Some((at, slot)) = self.find(table, chain, body)? {
+                went = true;
+                self.delete_slot(table, chain, &slot, at)?;
+            }
+            Ok::<(), Failure>(())
+        })?;
+        Ok(went)
+    }
+
     fn delete_slot(&mut self, table: &[u8], chain: &[u8], slot: &Slot, at: usize) -> Result<(), Failure> {
         match (slot.handle, slot.id) {
             (Some(handle), _) => self.batch.delete_rule(table, chain, handle),

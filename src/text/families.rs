@@ -56,6 +56,12 @@ impl Families {
     }
 }
 
+/// The families whose programs take a command, and that it is about: none, one or both.
+pub fn families_of(words: &[&[u8]], names: &dyn Names) -> Vec<Family> {
+    let takes = |family: &Family| takes_words(words, *family, b"filter", false, names);
+    [Family::V4, Family::V6].into_iter().filter(takes).collect()
+}
+
 /// Whether a family's program takes a line, and it is about a protocol of this family.
 fn takes(line: &[u8], family: Family, table: &[u8], names: &dyn Names) -> bool {
     let rest = counters_prefix(line).map_or(line, |(_, _, rest)| rest);
@@ -64,8 +70,12 @@ fn takes(line: &[u8], family: Family, table: &[u8], names: &dyn Names) -> bool {
         return false;
     }
     let words: Vec<&[u8]> = words.iter().collect();
-    let cx = Context { family, names, restore: true, table, verbose: false };
-    let Ok(command) = parse(&words, &cx, &mut Vec::new()) else { return false };
+    takes_words(&words, family, table, true, names)
+}
+
+fn takes_words(words: &[&[u8]], family: Family, table: &[u8], restore: bool, names: &dyn Names) -> bool {
+    let cx = Context { family, names, restore, table, verbose: false };
+    let Ok(command) = parse(words, &cx, &mut Vec::new()) else { return false };
     let foreign: &[u8] = if family == Family::V4 { &ONLY_V6 } else { &ONLY_V4 };
     let protocol = command.rule.body.base.protocol;
     command.late.is_none()

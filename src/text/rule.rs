@@ -24,6 +24,21 @@ pub struct RuleSpec {
 }
 
 impl RuleSpec {
+    /// The one rule of this body.
+    pub fn of(body: &Body, counters: Counters) -> Self {
+        let list = |end: &Option<(Network, bool)>| end.iter().map(|(network, _)| *network).collect();
+        let not = |end: &Option<(Network, bool)>| end.is_some_and(|(_, not)| not);
+        let base = &body.base;
+        Self {
+            sources: list(&base.src),
+            not_source: not(&base.src),
+            destinations: list(&base.dst),
+            not_destination: not(&base.dst),
+            body: body.clone(),
+            counters,
+        }
+    }
+
     /// How many rules it makes.
     pub fn len(&self) -> usize {
         self.sources.len().max(1) * self.destinations.len().max(1)
