@@ -7,6 +7,7 @@ use oxtables::compile::raise::{Raised, Raiser};
 use oxtables::ext::PrintCx;
 use oxtables::types::{Family, NoNames, Out};
 use oxtables::wire::consts::*;
+use oxtables::wire::expr::native::NatRegs;
 use oxtables::wire::{Attrs, ExprWriter, Verdict, Writer};
 
 const ROWS: &str = include_str!("versions.txt");
@@ -25,6 +26,45 @@ fn every_row_is_read_as_stock_lists_it() {
     }
     assert!(ROWS.lines().count() > 500);
     assert!(wrong.is_empty(), "{} rows\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What nft 1.0.6 writes of what iptables can say; and some that it cannot say.
+const OF_NFT: &[(&str, &str, &str)] = &[
+    ("ip", "-p tcp", "payload load 1b @ nh + 9 => reg1; cmp eq reg1 0x06"),
+    ("ip", "-i eth0", "meta load iifname => reg1; cmp eq reg1 0x65746830000000000000000000000000"),
+    ("ip", "-m iprange --src-range 10.0.0.1-10.0.0.9", "SRC; cmp gte reg1 0x0a000001; cmp lte reg1 0x0a000009"),
+    ("ip", "-m iprange ! --src-range 10.0.0.1-10.0.0.9", "SRC; range neq reg1 0x0a000001 0x0a000009"),
+    ("ip", "-m iprange --src-range 10.0.0.1-10.0.0.9", "SRC; range eq reg1 0x0a000001 0x0a000009"),
+    ("ip", "-m iprange --src-range 10.0.0.1-255.255.255.255", "SRC; cmp gt reg1 0x0a000000"),
+    ("ip", "-m iprange --src-range 0.0.0.0-9.255.255.255", "SRC; cmp lt reg1 0x0a000000"),
+    ("ip", "opaque", "SRC; cmp lt reg1 0x00000000"),
+    ("ip", "opaque", "SRC; range eq reg1 0x0a000009 0x0a000001"),
+    ("ip6", "opaque", "SRC; cmp gte reg1 0x0a000001"),
+    ("ip", "-m ttl --ttl-lt 5", "payload load 1b @ nh + 8 => reg1; cmp lt reg1 0x05"),
+    ("ip", "-m ttl --ttl-gt 4", "payload load 1b @ nh + 8 => reg1; cmp gte reg1 0x05"),
+    ("ip", "opaque", "payload load 1b @ nh + 8 => reg1; cmp lte reg1 0xff"),
+    ("ip6", "opaque", "payload load 1b @ nh + 8 => reg1; cmp lt reg1 0x05"),
+    ("ip6", "-m hl ! --hl-eq 64", "payload load 1b @ nh + 7 => reg1; cmp neq reg1 0x40"),
+    ("ip6", "-m pkttype ! --pkt-type multicast", "meta load pkttype => reg1; cmp neq reg1 0x02"),
+    ("ip", "opaque", "meta load pkttype => reg1; cmp eq reg1 0x05"),
+    ("ip", "-j LOG --log-prefix \"x: \" --log-level 7 --log-tcp-sequence --log-macdecode", "syslog 7 33"),
+    ("ip6", "-j LOG --log-prefix \"x: \"", "syslog 4 0"),
+    ("ip", "opaque", "syslog 8 0"),
+    ("ip", "opaque", "syslog 4 16"),
+    ("ip", "opaque", "syslog 4 0; immediate verdict accept"),
+    ("ip", "-j MASQUERADE --random-fully", "masq 16"),
+    ("ip6", "-j MASQUERADE", "masq 0"),
+    ("ip", "opaque", "masq 8"),
+    ("ip", "-j REDIRECT --random", "redir 4"),
+];
+
+#[test]
+fn what_nft_writes_is_read_exactly_or_not_at_all() {
+    for (family, save, exprs) in OF_NFT {
+        let exprs = exprs.replace("SRC", "payload load 4b @ nh + 12 => reg1");
+        let family = if *family == "ip" { Family::V4 } else { Family::V6 };
+        assert_eq!(raised(family, &exprs), *save, "{exprs}");
+    }
 }
 
 /// What a rule of these expressions is listed as.
@@ -60,6 +100,9 @@ fn write(expr: &str, x: &mut ExprWriter<'_>) {
             let op = match op {
                 "eq" => NFT_CMP_EQ,
                 "neq" => NFT_CMP_NEQ,
+                "lt" => NFT_CMP_LT,
+                "gt" => NFT_CMP_GT,
+                "gte" => NFT_CMP_GTE,
                 _ => NFT_CMP_LTE,
             };
             x.cmp(op, &bytes(data));
@@ -76,6 +119,9 @@ fn write(expr: &str, x: &mut ExprWriter<'_>) {
             x.limit(rate.parse().expect(expr), unit.parse().expect(expr), number(burst));
         }
         ["log", "prefix", ..] => log(expr, x),
+        ["syslog", level, flags] => x.syslog(Some(b"x: "), number(level), number(flags)),
+        ["masq", modes] => x.masq(NatRegs { flags: number(modes), ..NatRegs::default() }),
+        ["redir", modes] => x.redir(NatRegs { flags: number(modes), ..NatRegs::default() }),
         ["match", name, revision, ref info @ ..] => {
             x.xt_match(name, number(revision), |b| b.bytes(&struct_of(info)));
         }
@@ -102,6 +148,7 @@ fn meta_key(name: &str) -> u32 {
         "l4proto" => NFT_META_L4PROTO,
         "mark" => NFT_META_MARK,
         "nftrace" => NFT_META_NFTRACE,
+        "pkttype" => NFT_META_PKTTYPE,
         _ => panic!("{name}"),
     }
 }

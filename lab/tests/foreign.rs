@@ -47,8 +47,8 @@ const FOREIGN: &[Foreign] = &[
     input("ip saddr { 192.0.2.1, 192.0.2.2 } accept"),
     input("ip saddr != { 192.0.2.1, 192.0.2.2 } accept"),
     input("ip saddr @named drop"),
-    input("ip saddr 10.0.0.0-10.0.0.7 drop"),
-    input("ip saddr != 10.0.0.0-10.0.0.7 drop"),
+    means("ip saddr 10.0.0.0-10.0.0.7 drop", "-m iprange --src-range 10.0.0.0-10.0.0.7 -j DROP"),
+    means("ip saddr != 10.0.0.0-10.0.0.7 drop", "-m iprange ! --src-range 10.0.0.0-10.0.0.7 -j DROP"),
     input("iifname { \"lo\", \"eth0\" } accept"),
     input("tcp dport { 22, 443 } accept"),
     input("tcp dport { 22, 1000-2000 } counter accept"),
@@ -72,7 +72,7 @@ const FOREIGN: &[Foreign] = &[
     // meta
     input("fib daddr type local accept"),
     input("fib saddr . iif oif missing drop"),
-    input("meta pkttype broadcast drop"),
+    means("meta pkttype broadcast drop", "-m pkttype --pkt-type broadcast -j DROP"),
     input("meta length 40-100 drop"),
     input("meta skuid 1000 drop"),
     input("meta cgroup 5 drop"),
@@ -88,7 +88,7 @@ const FOREIGN: &[Foreign] = &[
     // payload
     input("ip dscp 8 accept"),
     input("ip length 40-100 drop"),
-    input("ip ttl < 5 drop"),
+    means("ip ttl < 5 drop", "-m ttl --ttl-lt 5 -j DROP"),
     input("ip id 7 drop"),
     means("ip frag-off & 0x1fff != 0 drop", "-f -j DROP"),
     means("ip saddr 192.0.2.1 ip daddr 192.0.2.2 drop", "-s 192.0.2.1/32 -d 192.0.2.2/32 -j DROP"),
@@ -119,8 +119,13 @@ const FOREIGN: &[Foreign] = &[
     means("limit rate 7/week accept", "-m limit --limit 1/day -j ACCEPT"),
     input("limit rate 10 kbytes/second accept"),
     input("limit name \"slow\" accept"),
-    input("log"),
-    input("log prefix \"x: \" level warn"),
+    means("log", "-j LOG"),
+    means("log prefix \"x: \" level warn", "-j LOG --log-prefix \"x: \""),
+    means("log prefix \"x\" level err flags all", "-j LOG --log-prefix x --log-level 3 --log-tcp-sequence --log-tcp-options --log-ip-options --log-uid --log-macdecode"),
+    input("log prefix \"a prefix that is longer than twenty-nine bytes\""),
+    input("log accept"),
+    means("ip daddr >= 10.0.0.9 ip saddr < 10.0.0.5 drop", "-m iprange --dst-range 10.0.0.9-255.255.255.255 -m iprange --src-range 0.0.0.0-10.0.0.4 -j DROP"),
+    means("ip ttl >= 5 ip ttl != 9 drop", "-m ttl --ttl-gt 4 -m ttl ! --ttl-eq 9 -j DROP"),
     means(
         "log group 3 prefix \"x\" queue-threshold 5",
         "-j NFLOG --nflog-prefix x --nflog-group 3 --nflog-threshold 5",
@@ -158,7 +163,17 @@ const FOREIGN: &[Foreign] = &[
     at("ip", "nat", "PREROUTING", "tcp dport 80 dnat to 192.0.2.7:8080"),
     at("ip", "nat", "PREROUTING", "tcp dport 80 redirect to :8080"),
     at("ip", "nat", "PREROUTING", "dnat to numgen inc mod 2 map { 0 : 192.0.2.7, 1 : 192.0.2.8 }"),
-    at("ip", "nat", "POSTROUTING", "oifname \"eth0\" masquerade"),
+    Foreign {
+        means: Some("-o eth0 -j MASQUERADE"),
+        ..at("ip", "nat", "POSTROUTING", "oifname \"eth0\" masquerade")
+    },
+    Foreign {
+        means: Some("-j MASQUERADE --random --random-fully"),
+        ..at("ip6", "nat", "POSTROUTING", "masquerade random,fully-random")
+    },
+    at("ip", "nat", "POSTROUTING", "masquerade persistent"),
+    at("ip", "nat", "POSTROUTING", "meta l4proto tcp masquerade to :1000-2000"),
+    Foreign { means: Some("-j REDIRECT --random"), ..at("ip", "nat", "PREROUTING", "redirect random") },
     at("ip", "nat", "POSTROUTING", "snat to 198.51.100.1-198.51.100.4 persistent"),
     at("ip", "raw", "PREROUTING", "notrack"),
     at("ip", "mangle", "PREROUTING", "meta l4proto udp tproxy to :5000"),
@@ -172,7 +187,14 @@ const FOREIGN: &[Foreign] = &[
         ..at("ip6", "filter", "INPUT", "icmpv6 type nd-neighbor-solicit accept")
     },
     at("ip6", "filter", "INPUT", "ip6 flowlabel 5 drop"),
-    at("ip6", "filter", "INPUT", "ip6 hoplimit 255 accept"),
+    Foreign {
+        means: Some("-m hl --hl-eq 255 -j ACCEPT"),
+        ..at("ip6", "filter", "INPUT", "ip6 hoplimit 255 accept")
+    },
+    Foreign {
+        means: Some("-m iprange --src-range 2001:db8::1-2001:db8::9 -j DROP"),
+        ..at("ip6", "filter", "INPUT", "ip6 saddr 2001:db8::1-2001:db8::9 drop")
+    },
 ];
 
 /// Runs nft in the side's namespace.

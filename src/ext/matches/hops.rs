@@ -4,7 +4,8 @@
 
 use crate::ext::options::{Given, Kind, Opt, bit};
 use crate::types::Out;
-use crate::wire::consts::{NFT_CMP_EQ, NFT_CMP_GT, NFT_CMP_LT, NFT_CMP_NEQ, NFT_PAYLOAD_NETWORK_HEADER};
+use crate::wire::cond::{Cond, Field, Test as CondTest};
+use crate::wire::consts::*;
 use crate::wire::{BlobWriter, ExprWriter};
 
 /// A number and how the packet's is compared with it.
@@ -56,6 +57,23 @@ impl Hops {
             (_, true) => Test::Different,
             (_, false) => Test::Equal,
         };
+    }
+
+    /// The test that a native condition on the byte at an offset of the network header says.
+    pub fn raise(cond: &Cond, at: u32) -> Option<Self> {
+        let Field::Payload { base: NFT_PAYLOAD_NETWORK_HEADER, offset, len: 1 } = cond.field else { return None };
+        let (true, None, CondTest::Cmp { op, data }) = (offset == at, &cond.mask, &cond.test) else { return None };
+        let value = data.u8()?;
+        let (test, value) = match *op {
+            NFT_CMP_EQ => (Test::Equal, value),
+            NFT_CMP_NEQ => (Test::Different, value),
+            NFT_CMP_LT => (Test::Less, value),
+            NFT_CMP_GT => (Test::Greater, value),
+            NFT_CMP_LTE => (Test::Less, value.checked_add(1)?),
+            NFT_CMP_GTE => (Test::Greater, value.checked_sub(1)?),
+            _ => return None,
+        };
+        Some(Self { test, value })
     }
 
     /// Prints ` --NAME-eq 64`.

@@ -16,11 +16,12 @@
 //! iptables-extensions(8) "iprange"; `linux/netfilter/xt_iprange.h`; fact sheet 3.4.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, numeric_host, usage_bytes};
-use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
+use crate::ext::{Body, Extension, Match, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
-use crate::types::{Family, Network, Out, Tri};
+use crate::types::{Family, Network, Out, Tri, prefix_mask};
 use crate::usage;
+use crate::wire::cond::{Cond, Data, Field, Test};
 use crate::wire::consts::*;
 use crate::wire::{BlobWriter, ExprWriter};
 use std::borrow::Cow;
@@ -208,6 +209,68 @@ impl Range {
     fn contains(self, addr: IpAddr) -> bool {
         (self.first <= addr && addr <= self.last) != self.invert
     }
+}
+
+/// Claims a native range of addresses, or one end of it: the first end makes a match, the second completes it. Offset and length of the
+/// field say the side only if the family is known, so that this is no [`MatchExt::raise`].
+pub fn raise(cond: &Cond, family: Family, body: &mut Body) -> bool {
+    let side = match (family, cond.field) {
+        (Family::V4, Field::Payload { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 12, len: 4 }) => SRC,
+        (Family::V4, Field::Payload { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, len: 4 }) => DST,
+        (Family::V6, Field::Payload { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 8, len: 16 }) => SRC,
+        (Family::V6, Field::Payload { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, len: 16 }) => DST,
+        _ => return false,
+    };
+    let Some((first, last, invert)) = ends(cond, family) else { return false };
+    let of = |range| match side {
+        SRC => IpRange { src: Some(range), dst: None },
+        _ => IpRange { src: None, dst: Some(range) },
+    };
+    let highest = highest(family);
+    // `>= first` and then `<= last`.
+    if !invert && first == family.unspecified() {
+        let begun = body.matches.last_mut().and_then(|m| match (m, side) {
+            (Match::IpRange(IpRange { src, dst: None }), SRC) => src.as_mut(),
+            (Match::IpRange(IpRange { src: None, dst }), DST) => dst.as_mut(),
+            _ => None,
+        });
+        if let Some(range) = begun.filter(|r| !r.invert && r.last == highest && r.first <= last) {
+            range.last = last;
+            return true;
+        }
+    }
+    body.matches.push(Match::IpRange(of(Range { first, last, invert })));
+    true
+}
+
+/// The addresses that a condition says, both ends included, and whether all others are meant.
+fn ends(cond: &Cond, family: Family) -> Option<(IpAddr, IpAddr, bool)> {
+    let addr = |data: &Data| match family {
+        Family::V4 => data.array::<4>().map(IpAddr::from),
+        Family::V6 => data.array::<16>().map(IpAddr::from),
+    };
+    let beside = |addr: IpAddr, up: bool| match addr {
+        IpAddr::V4(a) if up => a.to_bits().checked_add(1).map(|n| IpAddr::V4(n.into())),
+        IpAddr::V4(a) => a.to_bits().checked_sub(1).map(|n| IpAddr::V4(n.into())),
+        IpAddr::V6(a) if up => a.to_bits().checked_add(1).map(|n| IpAddr::V6(n.into())),
+        IpAddr::V6(a) => a.to_bits().checked_sub(1).map(|n| IpAddr::V6(n.into())),
+    };
+    let (lowest, highest) = (family.unspecified(), highest(family));
+    match (&cond.mask, &cond.test) {
+        (None, Test::Range { negated, from, to }) => {
+            let (first, last) = (addr(from)?, addr(to)?);
+            (first <= last).then_some((first, last, *negated))
+        }
+        (None, Test::Cmp { op: NFT_CMP_GTE, data }) => Some((addr(data)?, highest, false)),
+        (None, Test::Cmp { op: NFT_CMP_LTE, data }) => Some((lowest, addr(data)?, false)),
+        (None, Test::Cmp { op: NFT_CMP_GT, data }) => Some((beside(addr(data)?, true)?, highest, false)),
+        (None, Test::Cmp { op: NFT_CMP_LT, data }) => Some((lowest, beside(addr(data)?, false)?, false)),
+        _ => None,
+    }
+}
+
+fn highest(family: Family) -> IpAddr {
+    prefix_mask(family, family.addr_bits())
 }
 
 impl MatchExt for IpRange {

@@ -16,10 +16,11 @@
 //! iptables-extensions(8) "pkttype"; `linux/netfilter/xt_pkttype.h`, `linux/if_packet.h`.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
-use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
+use crate::ext::{Body, Extension, Match, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
 use crate::packet::env::Env;
 use crate::packet::{Packet, PacketType};
 use crate::types::{Family, Out, Tri};
+use crate::wire::cond::{Cond, Field, Item};
 use crate::wire::consts::NFT_META_PKTTYPE;
 use crate::wire::{BlobWriter, ExprWriter};
 
@@ -127,6 +128,14 @@ impl PktType {
 }
 
 impl MatchExt for PktType {
+    fn raise(item: &Item<'_>, body: &mut Body) -> bool {
+        let Item::Cond(cond @ Cond { field: Field::Meta(NFT_META_PKTTYPE), .. }) = item else { return false };
+        let Some((invert, data)) = cond.equals() else { return false };
+        let Some((ty, _)) = data.u8().and_then(|number| TYPES.get(usize::from(number))) else { return false };
+        body.matches.push(Match::PktType(Self { ty: *ty, invert }));
+        true
+    }
+
     fn eval(&self, packet: &Packet, _: &mut Env<'_>) -> Tri {
         Tri::from(packet.meta.pkttype == self.ty).xor(self.invert)
     }

@@ -16,11 +16,12 @@
 
 use super::hops::{EQ, GT, Hops, LT, option};
 use crate::ext::options::{Given, Opt, UsageError, bit};
-use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
+use crate::ext::{Body, Extension, Match, MatchExt, NativeCx, ParseCx, PrintCx, Spec};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out, Tri};
 use crate::usage;
+use crate::wire::cond::Item;
 use crate::wire::{BlobWriter, ExprWriter};
 
 /// The comparison.
@@ -82,6 +83,13 @@ impl Extension for Ttl {
 }
 
 impl MatchExt for Ttl {
+    fn raise(item: &Item<'_>, body: &mut Body) -> bool {
+        let Item::Cond(cond) = item else { return false };
+        let hops = Hops::raise(cond, 8);
+        body.matches.extend(hops.clone().map(|hops| Match::Ttl(Self(hops))));
+        hops.is_some()
+    }
+
     fn eval(&self, packet: &Packet, _: &mut Env<'_>) -> Tri {
         Tri::from(packet.ipv4().is_some_and(|header| self.0.contains(header.ttl())))
     }

@@ -14,11 +14,12 @@
 //! iptables-extensions(8) "LOG"; `linux/netfilter/xt_LOG.h`; fact sheet 3.4; measured.
 
 use crate::ext::options::{Given, Kind, Opt, SYSLOG_LEVELS, UsageError};
-use crate::ext::{Effect, Extension, LogSink, NativeCx, ParseCx, PrintCx, Spec, TargetExt, nft};
+use crate::ext::{Action, Body, Effect, Extension, LogSink, NativeCx, ParseCx, PrintCx, Spec, Target, TargetExt, nft};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Out};
-use crate::wire::{BlobWriter, ExprWriter};
+use crate::wire::cond::Item;
+use crate::wire::{BlobWriter, Expr, ExprWriter};
 
 /// Level (0 to 7), `XT_LOG_*` flags, and a prefix of at most 29 bytes, none of them 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -179,6 +180,24 @@ impl Log {
 }
 
 impl TargetExt for Log {
+    fn raise(item: &Item<'_>, body: &mut Body) -> bool {
+        let Item::Expr(Expr::Log { group: None, prefix, snaplen: None, qthreshold: None, level, flags }) = item else {
+            return false;
+        };
+        let level = u8::try_from(level.unwrap_or(u32::from(DEFAULT_LEVEL))).ok();
+        let Some(level) = level.filter(|level| usize::from(*level) < SYSLOG_LEVELS.len()) else { return false };
+        let known = FLAGS.iter().fold(0, |all, (_, bit, _)| all | bit);
+        let Some(flags) = u8::try_from(flags.unwrap_or(0)).ok().filter(|flags| flags & !known == 0) else {
+            return false;
+        };
+        let prefix = prefix.unwrap_or_default();
+        if body.action != Action::None || prefix.len() > PREFIX_MAX {
+            return false;
+        }
+        body.action = Action::Target(Target::Log(Self { level, flags, prefix: prefix.into() }));
+        true
+    }
+
     fn apply(&self, _: &mut Packet, _: &mut Env<'_>) -> Effect {
         Effect::Log { prefix: self.prefix.to_vec(), sink: LogSink::Kernel { level: self.level, flags: self.flags } }
     }

@@ -18,7 +18,7 @@ use crate::types::{Family, Names, Out};
 use crate::usage;
 use crate::wire::consts::*;
 use crate::wire::native::NatRegs;
-use crate::wire::{BlobWriter, ExprWriter};
+use crate::wire::{Attrs, BlobWriter, ExprWriter};
 use std::net::IpAddr;
 
 /// The flag bits of the struct (`NF_NAT_RANGE_*`).
@@ -226,6 +226,16 @@ impl NatRange {
         // It knows ports only behind a protocol.
         let ports_known = self.ports.is_none() || cx.protocol.is_some();
         first <= last && self.base.is_none() && !range_in_brackets && ports_known
+    }
+
+    /// The modes of a native expression that has nothing but them: the payload of `NFTA_EXPR_DATA`, and the attribute of the flags.
+    pub fn raise_modes(data: &[u8], attr: u16) -> Option<u32> {
+        let mut modes = 0;
+        for found in Attrs::new(data) {
+            let found = found.ok().filter(|found| found.ty == attr)?;
+            modes = u32::from_be_bytes(*found.payload.first_chunk().filter(|_| found.payload.len() == 4)?);
+        }
+        Some(modes)
     }
 
     /// Prints the modes, each with a blank and `dashes` in front.

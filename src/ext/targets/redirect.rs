@@ -15,11 +15,13 @@
 use super::nat_range::{Base, Layout, NatRange, flag};
 use crate::ext::limits::Limit;
 use crate::ext::options::{Given, Kind, Opt, UsageError};
-use crate::ext::{Effect, Extension, NatAddr, NativeCx, ParseCx, PrintCx, Spec, TargetExt};
+use crate::ext::{Action, Body, Effect, Extension, NatAddr, NativeCx, ParseCx, PrintCx, Spec, Target, TargetExt};
 use crate::packet::Packet;
 use crate::packet::env::Env;
 use crate::types::{Family, Hook, Out};
-use crate::wire::{BlobWriter, ExprWriter};
+use crate::wire::cond::Item;
+use crate::wire::consts::NFTA_REDIR_FLAGS;
+use crate::wire::{BlobWriter, Expr, ExprWriter};
 
 /// The ports that may be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +98,14 @@ impl Extension for Redirect {
 }
 
 impl TargetExt for Redirect {
+    fn raise(item: &Item<'_>, body: &mut Body) -> bool {
+        let Item::Expr(Expr::Other { name: b"redir", data }) = item else { return false };
+        let modes = NatRange::raise_modes(data, NFTA_REDIR_FLAGS).filter(|modes| modes & !(flag::RANDOM) == 0);
+        let (Some(modes), Action::None) = (modes, &body.action) else { return false };
+        body.action = Action::Target(Target::Redirect(Self(NatRange { modes, ..NatRange::default() })));
+        true
+    }
+
     fn apply(&self, _: &mut Packet, _: &mut Env<'_>) -> Effect {
         self.0.effect(false, NatAddr::Own)
     }
