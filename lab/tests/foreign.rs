@@ -121,10 +121,16 @@ const FOREIGN: &[Foreign] = &[
     input("limit name \"slow\" accept"),
     means("log", "-j LOG"),
     means("log prefix \"x: \" level warn", "-j LOG --log-prefix \"x: \""),
-    means("log prefix \"x\" level err flags all", "-j LOG --log-prefix x --log-level 3 --log-tcp-sequence --log-tcp-options --log-ip-options --log-uid --log-macdecode"),
+    means(
+        "log prefix \"x\" level err flags all",
+        "-j LOG --log-prefix x --log-level 3 --log-tcp-sequence --log-tcp-options --log-ip-options --log-uid --log-macdecode",
+    ),
     input("log prefix \"a prefix that is longer than twenty-nine bytes\""),
     input("log accept"),
-    means("ip daddr >= 10.0.0.9 ip saddr < 10.0.0.5 drop", "-m iprange --dst-range 10.0.0.9-255.255.255.255 -m iprange --src-range 0.0.0.0-10.0.0.4 -j DROP"),
+    means(
+        "ip daddr >= 10.0.0.9 ip saddr < 10.0.0.5 drop",
+        "-m iprange --dst-range 10.0.0.9-255.255.255.255 -m iprange --src-range 0.0.0.0-10.0.0.4 -j DROP",
+    ),
     means("ip ttl >= 5 ip ttl != 9 drop", "-m ttl --ttl-gt 4 -m ttl ! --ttl-eq 9 -j DROP"),
     means(
         "log group 3 prefix \"x\" queue-threshold 5",
@@ -163,10 +169,7 @@ const FOREIGN: &[Foreign] = &[
     at("ip", "nat", "PREROUTING", "tcp dport 80 dnat to 192.0.2.7:8080"),
     at("ip", "nat", "PREROUTING", "tcp dport 80 redirect to :8080"),
     at("ip", "nat", "PREROUTING", "dnat to numgen inc mod 2 map { 0 : 192.0.2.7, 1 : 192.0.2.8 }"),
-    Foreign {
-        means: Some("-o eth0 -j MASQUERADE"),
-        ..at("ip", "nat", "POSTROUTING", "oifname \"eth0\" masquerade")
-    },
+    Foreign { means: Some("-o eth0 -j MASQUERADE"), ..at("ip", "nat", "POSTROUTING", "oifname \"eth0\" masquerade") },
     Foreign {
         means: Some("-j MASQUERADE --random --random-fully"),
         ..at("ip6", "nat", "POSTROUTING", "masquerade random,fully-random")
@@ -187,10 +190,7 @@ const FOREIGN: &[Foreign] = &[
         ..at("ip6", "filter", "INPUT", "icmpv6 type nd-neighbor-solicit accept")
     },
     at("ip6", "filter", "INPUT", "ip6 flowlabel 5 drop"),
-    Foreign {
-        means: Some("-m hl --hl-eq 255 -j ACCEPT"),
-        ..at("ip6", "filter", "INPUT", "ip6 hoplimit 255 accept")
-    },
+    Foreign { means: Some("-m hl --hl-eq 255 -j ACCEPT"), ..at("ip6", "filter", "INPUT", "ip6 hoplimit 255 accept") },
     Foreign {
         means: Some("-m iprange --src-range 2001:db8::1-2001:db8::9 -j DROP"),
         ..at("ip6", "filter", "INPUT", "ip6 saddr 2001:db8::1-2001:db8::9 drop")

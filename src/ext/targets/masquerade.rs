@@ -107,7 +107,8 @@ impl Extension for Masquerade {
 impl TargetExt for Masquerade {
     fn raise(item: &Item<'_>, body: &mut Body) -> bool {
         let Item::Expr(Expr::Other { name: b"masq", data }) = item else { return false };
-        let modes = NatRange::raise_modes(data, NFTA_MASQ_FLAGS).filter(|modes| modes & !(flag::RANDOM | flag::FULLY) == 0);
+        let modes =
+            NatRange::raise_modes(data, NFTA_MASQ_FLAGS).filter(|modes| modes & !(flag::RANDOM | flag::FULLY) == 0);
         let (Some(modes), Action::None) = (modes, &body.action) else { return false };
         body.action = Action::Target(Target::Masquerade(Self(NatRange { modes, ..NatRange::default() })));
         true
