@@ -50,8 +50,10 @@ impl Body {
                 return false;
             }
             if words.is_empty() {
-                // Of a match that is always true nothing is printed; then another one has to say what stands behind `-p`.
-                if self.matches.iter().any(|m| matches!(m, Match::Multiport(_) | Match::TcpMss(_))) {
+                // Of a match that is always true nothing is printed; then another one has to say what stands behind `-p`, if that is not said.
+                if implied_by != Some(m.spec().name)
+                    || self.matches.iter().any(|m| matches!(m, Match::Multiport(_) | Match::TcpMss(_)))
+                {
                     continue;
                 }
                 return false;

@@ -126,8 +126,10 @@ impl Extension for Ah6 {
         true
     }
 
-    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
-        if self.len != 0 || self.not_len || self.reserved {
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
+        // nft takes no two protocols in a rule, though neither matches then.
+        let other = cx.protocol.is_some_and(|protocol| protocol != AH);
+        if other || self.len != 0 || self.not_len || self.reserved {
             return false;
         }
         if self.spi.is_all() {

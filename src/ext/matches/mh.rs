@@ -1,4 +1,4 @@
-//! `-m mh`: the type of a Mobility Header (IPv6). `-p mh` loads it when its option is met.
+//! `-m mh`: the type of a Mobility Header (IPv6). `-p mh`, so written, loads it when its option is met.
 //!
 //! # Matches
 //! Mobility Headers whose type lies in a range; `!` outside. A fragment without the header does not match.
@@ -10,8 +10,7 @@
 //! # Evaluates
 //! Always known. A packet with less than six bytes of the header, or with something behind it, is dropped at once.
 //! # Differs
-//! `! --mh-type 0:255`, which no packet meets, is printed; stock prints nothing there. Behind `-p 135` and `-p mobility-header` too the
-//! option loads the match.
+//! `! --mh-type 0:255`, which no packet meets, is printed; stock prints nothing there.
 //! # Sources
 //! ip6tables-extensions(8) "mh"; `linux/netfilter_ipv6/ip6t_mh.h`; RFC 6275 §6.1.
 

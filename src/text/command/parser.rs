@@ -36,6 +36,8 @@ pub(super) struct Parser<'a, 'w> {
     pub(super) loaded: Vec<Loaded>,
     pub(super) specs: Vec<&'static Spec>,
     pub(super) rule: RuleSpec,
+    /// The match that `-p` loads when one of its options is met.
+    implied: Option<&'static Spec>,
     pub(super) source: Option<(&'a [u8], usize)>,
     pub(super) destination: Option<(&'a [u8], usize)>,
     pub(super) table: Option<Vec<u8>>,
@@ -61,6 +63,7 @@ impl<'a, 'w> Parser<'a, 'w> {
             loaded: Vec::new(),
             specs: Vec::new(),
             rule: RuleSpec::default(),
+            implied: None,
             source: None,
             destination: None,
             table: None,
@@ -118,8 +121,7 @@ impl<'a, 'w> Parser<'a, 'w> {
     /// An option that nobody loaded has: the match of `-p`'s protocol is loaded, once, if it has it.
     fn unknown(&mut self, word: &'a [u8]) -> Result<(), Error> {
         let unknown = || Error::usage([b"unknown option \"", word, b"\""].concat());
-        let Some((protocol, _)) = self.rule.body.base.protocol else { return Err(unknown()) };
-        let implied = implied_match(protocol, self.cx.family);
+        let implied = self.implied;
         let (Some(spec), false) = (implied, self.specs.iter().any(|s| implied.is_some_and(|i| i.name == s.name)))
         else {
             return Err(unknown());
@@ -141,8 +143,7 @@ impl<'a, 'w> Parser<'a, 'w> {
 
     /// An option without its value. Stock loads the match of `-p`'s protocol before it complains, and may then find an abbreviation ambiguous.
     fn no_value(&self, word: &[u8]) -> Error {
-        let implied = self.rule.body.base.protocol.and_then(|(protocol, _)| implied_match(protocol, self.cx.family));
-        match getopt::is_known(word, &self.specs, implied) {
+        match getopt::is_known(word, &self.specs, self.implied) {
             true => Error::usage([b"option \"", word, b"\" requires an argument"].concat()),
             false => Error::usage([b"unknown option \"", word, b"\""].concat()),
         }
@@ -155,8 +156,8 @@ impl<'a, 'w> Parser<'a, 'w> {
             both.filter(move |(l, _)| matches!(l.ext, AnyExt::Target(_)) == targets).map(|(_, spec)| *spec)
         };
         let mut extensions: Vec<_> = of(true).chain(of(false)).collect();
-        if let (None, Some((protocol, _))) = (of(false).next(), self.rule.body.base.protocol) {
-            extensions.extend(implied_match(protocol, self.cx.family));
+        if of(false).next().is_none() {
+            extensions.extend(self.implied);
         }
         extensions
     }
@@ -318,14 +319,16 @@ impl<'a, 'w> Parser<'a, 'w> {
     }
 
     fn protocol(&mut self, value: &'a [u8]) -> Result<(), Error> {
-        let protocol = options::protocol(&value.to_ascii_lowercase(), &self.parse_cx())?;
+        let lower = value.to_ascii_lowercase();
+        let protocol = options::protocol(&lower, &self.parse_cx())?;
         if protocol == 0 && self.negate {
             return Err(Error::usage("rule would never match protocol"));
         }
         self.rule.body.base.protocol = (protocol != 0).then_some((protocol, self.negate));
+        // The name of 135 in protocols(5) is not that of the match.
+        self.implied = implied_match(protocol, self.cx.family).filter(|spec| spec.name != "mh" || lower == b"mh");
         // Extension headers are not the transport protocol (ip6tables(8), -p).
         if self.cx.family == Family::V6 && matches!(protocol, 43 | 44 | 51 | 60) && !self.negate {
-            let lower = value.to_ascii_lowercase();
             let text =
                 [b"Warning: never matched protocol: ", lower.as_slice(), b". use extension match instead."].concat();
             self.warnings.push(text);
