@@ -227,7 +227,8 @@ impl Extension for ConnMark {
     fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
         let (ct, nf, value) = (self.ctmask, self.nfmask, self.ctmark);
         let (into, from) = match (self.mode, value) {
-            (Mode::Set, value) if ct == ALL && self.shift == 0 => ("ct", format!("{value:#x}")),
+            // The blank at the end is stock's; it shows in front of a comment.
+            (Mode::Set, value) if ct == ALL && self.shift == 0 => ("ct", format!("{value:#x} ")),
             (Mode::Set, _) if ct == ALL => return false,
             (Mode::Set, 0) => ("ct", format!("ct mark and {:#x}", !ct)),
             (Mode::Set, value) if value == ct => ("ct", format!("ct mark or {value:#x}")),
@@ -377,7 +378,7 @@ mod tests {
         let shift = "bitwise 1=00000001 2=00000001 3=00000004 6=00000001 7=0800010003000000";
         for (words, native, translation) in [
             ("--set-mark 1 --left-shift-mark 3", Some(format!("{imm}; {set}")), None),
-            ("--set-mark 8", Some(format!("{imm}; {set}")), Some("ct mark set 0x8")),
+            ("--set-mark 8", Some(format!("{imm}; {set}")), Some("ct mark set 0x8 ")),
             ("--or-mark 1", Some(format!("{load}; & feffffff; {set}")), Some("ct mark set ct mark or 0x1")),
             ("--set-xmark 1/3", Some(format!("{load}; & fcffffff; {set}")), None),
             (

@@ -129,11 +129,12 @@ impl Extension for NfQueue {
             (first, last) if first < last => write!(out, "queue num {first}-{last}"),
             (first, _) => write!(out, "queue num {first}"),
         }
+        // The blanks at the end are stock's; they show in front of a comment.
         out.str(match (self.bypass, self.fanout) {
-            (false, false) => "",
+            (false, false) => " ",
             (true, false) => " bypass",
-            (false, true) => " fanout",
-            (true, true) => " bypass,fanout",
+            (false, true) => " fanout ",
+            (true, true) => " bypass,fanout ",
         });
         true
     }
@@ -183,7 +184,13 @@ mod tests {
             for family in [V4, V6] {
                 let words = format!("NFQUEUE {words}");
                 row(family, None, &words, save, &format!(" NFQUEUE {list}"), &format!("{hex}0000"));
-                ways(family, None, &words, None, Some(&format!("queue {nft}")));
+                ways(
+                    family,
+                    None,
+                    &words,
+                    None,
+                    Some(&format!("queue {nft}{}", if words.ends_with("5 --queue-bypass") { "" } else { " " })),
+                );
             }
         }
         for (words, text) in [

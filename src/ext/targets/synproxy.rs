@@ -119,6 +119,8 @@ impl Extension for SynProxy {
         if !self.ecn {
             out.str("synproxy");
             self.print(out, " ");
+            // Stock's; it shows in front of a comment.
+            out.byte(b' ');
         }
         !self.ecn
     }
@@ -199,8 +201,8 @@ mod tests {
                 let plain = save.replace("--", "");
                 let list = if save.is_empty() { " SYNPROXY ".into() } else { format!(" SYNPROXY {plain} ") };
                 row(family, TCP, &words, save, &list, &format!("{hex}00000000"));
-                let nft = format!("synproxy {plain}");
-                ways(family, TCP, &words, None, translated.then_some(nft.trim_end()));
+                let nft = format!("{} ", format!("synproxy {plain}").trim_end());
+                ways(family, TCP, &words, None, translated.then_some(nft.as_str()));
             }
         }
         let range =
