@@ -175,6 +175,7 @@ clients! {
     firehol "firehol"
     firewalld "firewalld"
     jc "jc"
+    libvirt "libvirt"
     lxc_net "lxc-net"
     netavark "netavark"
     netfilter_persistent "netfilter-persistent"

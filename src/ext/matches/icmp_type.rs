@@ -114,6 +114,7 @@ pub const fn notes(family: Family) -> &'static [(&'static str, &'static str)] {
 }
 
 /// A heading and names, without phrases.
+#[expect(clippy::indexing_slicing, reason = "at compile time only; N is the number of names and one")]
 const fn listed<const N: usize>(
     heading: &'static str,
     mut names: &'static [Named],
