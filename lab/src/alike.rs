@@ -368,7 +368,11 @@ fn some_of(
         }
         let anywhere = !subject.spec.sample.contains('@');
         let place = if anywhere { *random.pick(&ANYWHERE) } else { subject.place(random) };
-        let words = subject.words(random);
+        let mut words = subject.words(random);
+        // Without an option stock writes these as xt.
+        if ["tcp", "udp"].contains(&subject.spec.name) && random.percent(20) {
+            words.truncate(2);
+        }
         let rule = subject.rule(random, place, words);
         let seen = tally.seen.entry(key(&name_of(subject), family)).or_default();
         for body in bodies(&rule) {
