@@ -173,6 +173,34 @@ fn saved_rules_follow_a_confirmation_only() {
 }
 
 #[test]
+fn the_history_leads_back() {
+    with_namespaces("the_history_leads_back", || {
+        let host = Host::new("history");
+        let before = host.rules();
+        assert_eq!(host.says(&["apply", "new", "--yes"]).0, 0);
+        let new = host.rules();
+        assert_eq!(host.says(&["apply", "-4", "old.v4", "--within", "1s"]).0, 3);
+        let (code, text) = host.says(&["history"]);
+        assert_eq!(code, 0);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].contains("at once") && lines[0].ends_with("oxtables apply new --yes"), "{text}");
+        assert!(lines[1].contains("rolled back") && lines[1].contains("+2 -2"), "{text}");
+        let (_, text) = host.says(&["history", "1"]);
+        assert!(text.contains("! -P INPUT DROP\n"), "{text}");
+        assert_eq!(host.says(&["restore-from", "1", "--before", "--yes"]).0, 0);
+        let plain = |rules: [String; 2]| {
+            rules.map(|text| text.lines().map(|l| l.rsplit("] ").next().unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(plain(host.rules()), plain(before));
+        assert_eq!(host.says(&["restore-from", "1", "--yes"]).0, 0);
+        assert_eq!(plain(host.rules()), plain(new));
+        assert_eq!(host.says(&["restore-from", "99"]).0, 1);
+        assert_eq!(host.says(&["restore-from"]).0, 2);
+    });
+}
+
+#[test]
 fn a_session_that_dies_is_rolled_back() {
     with_namespaces("a_session_that_dies_is_rolled_back", || {
         let host = Host::new("killed");

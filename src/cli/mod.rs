@@ -11,6 +11,7 @@ mod ensure;
 pub mod exit;
 mod explain;
 mod failure;
+mod history;
 mod iptables;
 pub mod json;
 mod missing;
@@ -184,10 +185,12 @@ pub fn main() -> ExitCode {
         "disable" => saved::disable(),
         "ensure" => ensure::run(rest),
         "enable" => saved::enable(),
+        "history" => history::history(rest),
         "load" => saved::load(rest),
         "netfilter-persistent" => saved::netfilter_persistent(rest),
         "plan" => plan::run(rest),
         "save" => saved::save(rest),
+        "restore-from" => history::restore_from(rest),
         "rollback" => apply::rollback(),
         "status" => apply::status(),
         "restore" => {
@@ -240,6 +243,8 @@ usage: oxtables VERB …
   confirm, rollback, status    of an apply that waits
   demo                         a small network, a firewall in the kernel, real packets
   plan FILE …                  what would change if these files were put in place
+  history [ID]                 who changed the rules, when and how
+  restore-from ID [--before]   apply the rules of then
   ensure [--absent] RULE       a rule is there (or not), for both families; nothing happens if it is so already
   save, load                   the live rules into /etc/iptables, and back
   enable, disable              load the saved rules at boot

@@ -63,6 +63,15 @@ impl Planned {
     /// Prints it as a diff for standard output.
     pub fn print(&self, names: &dyn Names, out: &mut Out) {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        self.print_in(colour, names, out);
+    }
+
+    /// Prints it as a diff for a file.
+    pub fn print_plain(&self, names: &dyn Names, out: &mut Out) {
+        self.print_in(false, names, out);
+    }
+
+    fn print_in(&self, colour: bool, names: &dyn Names, out: &mut Out) {
         for change in &self.changes {
             Printer { plan: change, names, colour, out }.print();
         }

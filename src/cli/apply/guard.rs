@@ -4,9 +4,11 @@
 //! signal that can be ignored. It alone decides: what it answers to `confirm` or `rollback` is what has happened. The time is that of
 //! a monotonic clock, so that setting the clock does not matter. Source: design §6.
 
+use super::entry;
 use super::job::Job;
 use super::post::{Post, Watch};
-use crate::cli::plan::{NoPlan, plan_files};
+use crate::cli::history;
+use crate::cli::plan::{NoPlan, Planned, plan_files};
 use crate::cli::rules_file::{FAMILIES, RulesFile};
 use crate::cli::saved;
 use crate::cli::writing::Writing;
@@ -63,7 +65,9 @@ fn guard() -> Result<(), String> {
     let writing = Writing::from_environment().map_err(|_| "OXTABLES_ENCODING must be stock or native".to_owned())?;
     let natively = |body: &Body| writing.natively(body);
     let mut session = Session::open().map_err(|e| e.to_string())?;
-    let undo = change(&mut session, &job, &natively)?;
+    let before = history::snapshot();
+    let (undo, planned) = change(&mut session, &job, &natively)?;
+    let after = history::snapshot();
     let armed = Instant::now();
     say("armed");
     let end = wait(&watch, &job, armed, |why| {
@@ -78,6 +82,10 @@ fn guard() -> Result<(), String> {
             say(&format!("note {note}"));
         }
     }
+    let outcome = if end == End::Kept { "kept" } else { "rolled back" };
+    if let Err(error) = history::record(entry(&planned, job.uid, job.who, job.command, outcome), &before, &after) {
+        say(&format!("note this is not noted in the history: {error}"));
+    }
     say(match end {
         End::Kept => "kept",
         End::Undone(why) => why,
@@ -86,7 +94,7 @@ fn guard() -> Result<(), String> {
 }
 
 /// Makes the change that was planned, if the ruleset is still as it was then.
-fn change(session: &mut Session, job: &Job, natively: &dyn Fn(&Body) -> bool) -> Result<Undo, String> {
+fn change(session: &mut Session, job: &Job, natively: &dyn Fn(&Body) -> bool) -> Result<(Undo, Planned), String> {
     let names = SystemNames::default();
     let mut files = Vec::new();
     for (family, text) in FAMILIES.into_iter().zip(&job.texts) {
@@ -101,10 +109,11 @@ fn change(session: &mut Session, job: &Job, natively: &dyn Fn(&Body) -> bool) ->
     if planned.generation != job.generation {
         return Err("stale".to_owned());
     }
-    carry_out(session, &planned.changes, natively, planned.generation).map_err(|error| match error {
-        CommitError::Stale => "stale".to_owned(),
-        other => other.to_string(),
-    })
+    match carry_out(session, &planned.changes, natively, planned.generation) {
+        Ok(undo) => Ok((undo, planned)),
+        Err(CommitError::Stale) => Err("stale".to_owned()),
+        Err(other) => Err(other.to_string()),
+    }
 }
 
 fn put_back(session: &mut Session, undo: &Undo, natively: &dyn Fn(&Body) -> bool) -> Result<Vec<String>, String> {

@@ -12,8 +12,12 @@ pub struct Job {
     pub replace_all: bool,
     /// The generation of the ruleset that was planned for.
     pub generation: u32,
-    /// Who asked for it, for `status`.
+    /// The user id of who asked for it.
+    pub uid: u32,
+    /// Who that is, for `status`.
     pub who: String,
+    /// The words of the command.
+    pub command: String,
     /// The rules of each family, IPv4's first; `None` if the family is left alone.
     pub texts: [Option<Vec<u8>>; 2],
 }
@@ -24,8 +28,9 @@ impl Job {
     /// # Errors
     /// That of the writer.
     pub fn write(&self, out: &mut impl io::Write) -> io::Result<()> {
-        let who: String = self.who.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        writeln!(out, "{} {} {} {who}", self.within.as_millis(), u8::from(self.replace_all), self.generation)?;
+        let plain = |text: &str| -> String { text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect() };
+        writeln!(out, "{} {} {} {}", self.within.as_millis(), u8::from(self.replace_all), self.generation, self.uid)?;
+        writeln!(out, "{}\n{}", plain(&self.who), plain(&self.command))?;
         for text in &self.texts {
             match text {
                 Some(text) => {
@@ -50,12 +55,13 @@ impl Job {
             Ok(line.trim_end_matches('\n').to_owned())
         };
         let head = line(input)?;
-        let mut words = head.splitn(4, ' ');
+        let mut words = head.split(' ');
         let mut word = || words.next().ok_or_else(wrong);
         let within = Duration::from_millis(word()?.parse().map_err(|_| wrong())?);
         let replace_all = word()? == "1";
         let generation = word()?.parse().map_err(|_| wrong())?;
-        let who = word()?.to_owned();
+        let uid = word()?.parse().map_err(|_| wrong())?;
+        let (who, command) = (line(input)?, line(input)?);
         let mut texts = [None, None];
         for text in &mut texts {
             let len = line(input)?;
@@ -65,7 +71,7 @@ impl Job {
                 *text = Some(bytes);
             }
         }
-        Ok(Self { within, replace_all, generation, who, texts })
+        Ok(Self { within, replace_all, generation, uid, who, command, texts })
     }
 }
 
@@ -79,13 +85,15 @@ mod tests {
             within: Duration::from_secs(60),
             replace_all: true,
             generation: 7,
+            uid: 0,
             who: "root on pts/0".into(),
+            command: "oxtables apply rules".into(),
             texts: [Some(b"*filter\nCOMMIT\n".to_vec()), None],
         };
         let mut bytes = Vec::new();
         job.write(&mut bytes).unwrap();
         assert_eq!(Job::read(&mut bytes.as_slice()).unwrap(), job);
-        for broken in [&b""[..], b"x 1 2 w\n-\n-\n", b"1 1 1 w\n9\nabc", b"1 1\n"] {
+        for broken in [&b""[..], b"x 1 2 0\nw\nc\n-\n-\n", b"1 1 1 0\nw\nc\n9\nabc", b"1 1\n"] {
             assert!(Job::read(&mut &*broken).is_err());
         }
     }

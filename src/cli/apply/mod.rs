@@ -9,6 +9,7 @@ mod job;
 mod post;
 mod ssh;
 
+use super::history::{self, Entry};
 use super::plan::{NoPlan, Planned, plan_files};
 use super::rules_file::{FAMILIES, Files, RulesFile};
 use super::writing::Writing;
@@ -17,7 +18,7 @@ use crate::ext::Body;
 use crate::kernel::change::{batch_of, carry_out, take_back};
 use crate::kernel::names::SystemNames;
 use crate::kernel::{CommitError, Session};
-use crate::types::Names;
+use crate::types::{Names, Out};
 use clap::Parser;
 use job::Job;
 use post::Post;
@@ -183,7 +184,9 @@ fn apply(args: &Args) -> Result<u8, NoPlan> {
         within: args.within,
         replace_all: args.replace_all,
         generation: planned.generation,
+        uid: rustix::process::getuid().as_raw(),
         who: who(),
+        command: command(),
         texts: texts_of(&files),
     };
     let (mut child, lines) = start_guard(&job).map_err(|e| NoPlan::Other(format!("cannot start the guard: {e}")))?;
@@ -215,6 +218,12 @@ fn texts_of(files: &[RulesFile]) -> [Option<Vec<u8>>; 2] {
     FAMILIES.map(|family| files.iter().find_map(|file| file.text(family)).map(<[u8]>::to_vec))
 }
 
+/// The words of the command.
+fn command() -> String {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    format!("oxtables {}", words.join(" "))
+}
+
 /// Who this is: user, terminal.
 fn who() -> String {
     let uid = rustix::process::getuid().as_raw();
@@ -230,12 +239,42 @@ fn at_once(planned: &Planned) -> Result<u8, NoPlan> {
     let writing = Writing::from_environment()
         .map_err(|_| NoPlan::Other("OXTABLES_ENCODING must be stock or native".to_owned()))?;
     let mut session = Session::open()?;
+    let before = history::snapshot();
     match carry_out(&mut session, &planned.changes, &|body: &Body| writing.natively(body), planned.generation) {
-        Ok(_) => Ok(KEPT),
+        Ok(_) => {
+            let uid = rustix::process::getuid().as_raw();
+            if let Err(error) =
+                history::record(entry(planned, uid, who(), command(), "at once"), &before, &history::snapshot())
+            {
+                let _ = writeln!(
+                    io::stderr(),
+                    "oxtables apply: the rules are in place, but not noted in the history: {error}"
+                );
+            }
+            Ok(KEPT)
+        }
         Err(CommitError::Stale) => Err(NoPlan::Other(
             "another program changed the rules meanwhile, and nothing was changed; try again".to_owned(),
         )),
         Err(error) => Err(NoPlan::Other(error.to_string())),
+    }
+}
+
+/// What the history says of an apply.
+fn entry(planned: &Planned, uid: u32, who: String, command: String, outcome: &str) -> Entry {
+    let mut text = Out::new();
+    planned.print_plain(&SystemNames::default(), &mut text);
+    let count = |n: fn((usize, usize)) -> usize| planned.changes.iter().map(|c| n(c.plan.count())).sum();
+    Entry {
+        id: 0,
+        time: jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        uid,
+        who,
+        command,
+        outcome: outcome.to_owned(),
+        added: count(|(added, _)| added),
+        deleted: count(|(_, deleted)| deleted),
+        changes: String::from_utf8_lossy(text.as_bytes()).lines().map(str::to_owned).collect(),
     }
 }
 
