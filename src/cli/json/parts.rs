@@ -256,7 +256,7 @@ mod tests {
         for line in [
             "! -s 10.0.0.0/8 -i eth+ -p tcp -m tcp ! --dport 22:23 --tcp-flags SYN,ACK SYN -j ACCEPT",
             "! -f -m comment --comment -x -g c",
-            "-m recent --update --seconds 60 --name SSH -j REJECT --reject-with tcp-reset",
+            "-m recent --update --seconds 60 --name SSH --mask 255.255.255.255 -j REJECT --reject-with tcp-reset",
             "-p udp -j LOG --log-prefix ! --log-uid",
             "-j other",
             "",
