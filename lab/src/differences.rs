@@ -63,6 +63,10 @@ impl Differences {
                 "reason" => &mut entry.reason,
                 _ => return Err(wrong()),
             };
+            // A lost heading would let one entry write over another.
+            if !field.is_empty() {
+                return Err(wrong());
+            }
             value.clone_into(field);
         }
         match entries.iter().find(|e| [&e.key, &e.runs, &e.pattern, &e.reason].iter().any(|field| field.is_empty())) {
@@ -117,6 +121,7 @@ mod tests {
     fn an_incomplete_entry_is_refused() {
         assert!(Differences::parse("[[difference]]\nkey = \"k\"\n").is_err());
         assert!(Differences::parse("key = \"k\"\n").is_err());
+        assert!(Differences::parse(&ONE.replace("runs", "key")).is_err());
     }
 
     #[test]
