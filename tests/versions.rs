@@ -47,6 +47,13 @@ const OF_NFT: &[(&str, &str, &str)] = &[
     ("ip6", "-m hl ! --hl-eq 64", "payload load 1b @ nh + 7 => reg1; cmp neq reg1 0x40"),
     ("ip6", "-m pkttype ! --pkt-type multicast", "meta load pkttype => reg1; cmp neq reg1 0x02"),
     ("ip", "opaque", "meta load pkttype => reg1; cmp eq reg1 0x05"),
+    ("ip", "-m conntrack --ctstate RELATED,ESTABLISHED", "CT 6; cmp neq reg1 0x00000000"),
+    ("ip6", "-m conntrack ! --ctstate INVALID,UNTRACKED", "CT 65; cmp eq reg1 0x00000000"),
+    ("ip", "-m conntrack --ctstate NEW", "ct state; cmp eq reg1 HOST8"),
+    ("ip", "-m conntrack ! --ctstate NEW", "ct state; cmp neq reg1 HOST8"),
+    ("ip", "opaque", "CT 128; cmp neq reg1 0x00000000"),
+    ("ip", "opaque", "CT 6; cmp eq reg1 HOST8"),
+    ("ip", "opaque", "ct state"),
     ("ip", "-j LOG --log-prefix \"x: \" --log-level 7 --log-tcp-sequence --log-macdecode", "syslog 7 33"),
     ("ip6", "-j LOG --log-prefix \"x: \"", "syslog 4 0"),
     ("ip", "opaque", "syslog 8 0"),
@@ -61,7 +68,9 @@ const OF_NFT: &[(&str, &str, &str)] = &[
 #[test]
 fn what_nft_writes_is_read_exactly_or_not_at_all() {
     for (family, save, exprs) in OF_NFT {
-        let exprs = exprs.replace("SRC", "payload load 4b @ nh + 12 => reg1");
+        let exprs = exprs.replace("SRC", "payload load 4b @ nh + 12 => reg1").replace("CT ", "ct state; and ");
+        let eight: String = 8u32.to_ne_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let exprs = exprs.replace("HOST8", &eight);
         let family = if *family == "ip" { Family::V4 } else { Family::V6 };
         assert_eq!(raised(family, &exprs), *save, "{exprs}");
     }
@@ -119,6 +128,8 @@ fn write(expr: &str, x: &mut ExprWriter<'_>) {
             x.limit(rate.parse().expect(expr), unit.parse().expect(expr), number(burst));
         }
         ["log", "prefix", ..] => log(expr, x),
+        ["ct", "state"] => x.ct(NFT_CT_STATE, None),
+        ["and", mask] => x.mask(&number(mask).to_ne_bytes()),
         ["syslog", level, flags] => x.syslog(Some(b"x: "), number(level), number(flags)),
         ["masq", modes] => x.masq(NatRegs { flags: number(modes), ..NatRegs::default() }),
         ["redir", modes] => x.redir(NatRegs { flags: number(modes), ..NatRegs::default() }),

@@ -58,8 +58,11 @@ const FOREIGN: &[Foreign] = &[
     input("meta mark set tcp dport map @marks"),
     input("meta l4proto { tcp, udp } drop"),
     // conntrack
-    input("ct state new accept"),
-    input("ct state established,related accept"),
+    means("ct state new accept", "-m conntrack --ctstate NEW -j ACCEPT"),
+    means("ct state established,related accept", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+    means("ct state != invalid drop", "-m conntrack ! --ctstate INVALID -j DROP"),
+    means("ct state ! invalid,untracked drop", "-m conntrack ! --ctstate INVALID,UNTRACKED -j DROP"),
+    means("ct state == new drop", "-m conntrack --ctstate NEW -j DROP"),
     input("ct state vmap { established : accept, invalid : drop }"),
     input("ct mark 5 accept"),
     input("ct mark set 7"),

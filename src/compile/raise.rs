@@ -7,7 +7,7 @@
 
 use super::shape::Shapes;
 use crate::ext::matches::comment::Comment;
-use crate::ext::matches::iprange;
+use crate::ext::matches::{conntrack, iprange};
 use crate::ext::{Action, Body, Match, Target};
 use crate::types::{CHAIN_NAME_MAX, Counters, Family};
 use crate::wire::cond::{Cond, Item, Test};
@@ -102,9 +102,9 @@ impl Raising<'_> {
     /// A condition of a match; it may complete the match before it, but not one that stands before a side effect.
     fn condition(&mut self, item: &Item<'_>) -> bool {
         let before = self.body.matches.len();
-        let range = |cond: &Cond, body: &mut Body| iprange::raise(cond, self.family, body);
-        let claimed = Match::raise(item, self.family, &mut self.body)
-            || matches!(item, Item::Cond(cond) if range(cond, &mut self.body));
+        let (family, body) = (self.family, &mut self.body);
+        let claimed = Match::raise(item, family, body)
+            || matches!(item, Item::Cond(cond) if iprange::raise(cond, family, body) || conntrack::raise(cond, family, body));
         let completed = claimed && self.body.matches.len() == before;
         claimed && !(completed && self.barrier.is_some_and(|b| before <= b))
     }

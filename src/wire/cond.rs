@@ -3,6 +3,7 @@
 //! A fold is exact or it is not made: a register that is read without having been loaded here, a xor that is not zero, a length that does
 //! not fit yield [`Item::Expr`] with the expression as it is, which nobody then claims.
 
+use super::Attrs;
 use super::consts::*;
 use super::expr::Expr;
 
@@ -76,6 +77,8 @@ impl Data {
 pub enum Field {
     /// `meta KEY`.
     Meta(u32),
+    /// `ct KEY`, without a direction.
+    Ct(u32),
     /// Packet bytes; `base` is `NFT_PAYLOAD_*`, offset and length in bytes.
     #[expect(missing_docs, reason = "the attributes' names")]
     Payload { base: u32, offset: u32, len: u32 },
@@ -173,6 +176,24 @@ fn meta_len(key: u32) -> Option<u32> {
     })
 }
 
+/// Key, length in bytes and register of a `ct` load, for the keys that are folded.
+fn ct_load(data: &[u8]) -> Option<(u32, u32, u32)> {
+    let (mut key, mut dreg) = (None, None);
+    for attr in Attrs::new(data) {
+        let attr = attr.ok()?;
+        let number = u32::from_be_bytes(*attr.payload.first_chunk().filter(|_| attr.payload.len() == 4)?);
+        match attr.ty {
+            NFTA_CT_KEY => key = Some(number),
+            NFTA_CT_DREG => dreg = Some(number),
+            _ => return None,
+        }
+    }
+    match key? {
+        NFT_CT_STATE => Some((NFT_CT_STATE, 4, dreg?)),
+        _ => None,
+    }
+}
+
 impl Fold {
     /// A fold with empty registers.
     pub fn new() -> Self {
@@ -185,6 +206,8 @@ impl Fold {
             Expr::Meta { key, dreg } => {
                 meta_len(key).and_then(|len| self.load(dreg, len, Content::Field(Field::Meta(key)), emit))
             }
+            Expr::Other { name: b"ct", data } => ct_load(data)
+                .and_then(|(key, len, dreg)| self.load(dreg, len, Content::Field(Field::Ct(key)), emit)),
             Expr::Payload { base, offset, len, dreg } => {
                 let field = Field::Payload { base, offset, len };
                 (1..=16).contains(&len).then(|| self.load(dreg, len, Content::Field(field), emit)).flatten()

@@ -24,11 +24,12 @@
 //! iptables-extensions(8) "conntrack"; `linux/netfilter/xt_conntrack.h`, `nf_conntrack_common.h`; fact sheet 3.2, 3.4, 8.
 
 use crate::ext::options::{Given, Kind, Opt, UsageError, usage_bytes};
-use crate::ext::{Extension, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft, resolve};
+use crate::ext::{Body, Extension, Match, MatchExt, NativeCx, ParseCx, PrintCx, Spec, nft, resolve};
 use crate::packet::env::Env;
 use crate::packet::{Conntrack as PacketCt, CtDirection, CtEntry, CtState, Packet, ct_status};
 use crate::types::{Family, Network, Out, Tri};
 use crate::usage;
+use crate::wire::cond::{Cond, Field, Test};
 use crate::wire::consts::*;
 use crate::wire::{BlobWriter, ExprWriter};
 use std::net::IpAddr;
@@ -530,6 +531,34 @@ impl Info {
             .and(self.test(STATUS, || (entry.status & u32::from(self.statuses) != 0).into()))
             .and(self.test(EXPIRES, || (from <= entry.expires && entry.expires <= to).into()))
     }
+}
+
+/// The kernel's bits of `ct state` with those of `--ctstate`; in both a packet has one of them.
+const CT_STATES: [(u32, u16); 5] = [(0x01, INVALID), (0x02, 0x02), (0x04, 0x04), (0x08, 0x08), (0x40, UNTRACKED)];
+
+/// The states that a native condition says, and whether all others are meant.
+fn raise_states(cond: &Cond) -> Option<(u16, bool)> {
+    let (Field::Ct(NFT_CT_STATE), Test::Cmp { op, data }) = (cond.field, &cond.test) else { return None };
+    let (bits, negated) = match (&cond.mask, *op, data.ne32()?) {
+        (Some(mask), NFT_CMP_NEQ, 0) => (mask.ne32()?, false),
+        (Some(mask), NFT_CMP_EQ, 0) => (mask.ne32()?, true),
+        (None, NFT_CMP_EQ, bit) if bit.is_power_of_two() => (bit, false),
+        (None, NFT_CMP_NEQ, bit) if bit.is_power_of_two() => (bit, true),
+        _ => return None,
+    };
+    let known = CT_STATES.iter().fold(0, |all, (bit, _)| all | bit);
+    let states = CT_STATES.iter().filter(|(bit, _)| bits & bit != 0).fold(0, |all, (_, state)| all | state);
+    (bits != 0 && bits & !known == 0).then_some((states, negated))
+}
+
+/// Claims a native condition on the state. The family is that of the addresses that are not asked for, so that this is no
+/// [`MatchExt::raise`].
+pub fn raise(cond: &Cond, family: Family, body: &mut Body) -> bool {
+    let Some((states, negated)) = raise_states(cond) else { return false };
+    let mut made = Conntrack::new(family);
+    (made.0.states, made.0.flags, made.0.invert) = (states, 1 << STATE, u16::from(negated) << STATE);
+    body.matches.push(Match::Conntrack(made));
+    true
 }
 
 impl MatchExt for Conntrack {
