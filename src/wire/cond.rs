@@ -206,8 +206,9 @@ impl Fold {
             Expr::Meta { key, dreg } => {
                 meta_len(key).and_then(|len| self.load(dreg, len, Content::Field(Field::Meta(key)), emit))
             }
-            Expr::Other { name: b"ct", data } => ct_load(data)
-                .and_then(|(key, len, dreg)| self.load(dreg, len, Content::Field(Field::Ct(key)), emit)),
+            Expr::Other { name: b"ct", data } => {
+                ct_load(data).and_then(|(key, len, dreg)| self.load(dreg, len, Content::Field(Field::Ct(key)), emit))
+            }
             Expr::Payload { base, offset, len, dreg } => {
                 let field = Field::Payload { base, offset, len };
                 (1..=16).contains(&len).then(|| self.load(dreg, len, Content::Field(field), emit)).flatten()
