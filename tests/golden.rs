@@ -17,13 +17,13 @@ use oxtables::kernel::netns::Namespace;
 use oxtables::kernel::{Event, Session};
 use oxtables::text::command::{Context, parse};
 use oxtables::text::lexer::Words;
-use oxtables::types::{Family, Names, NoNames, Out};
+use oxtables::types::{Family, Names, NoNames, NumberList, Out};
 use oxtables::wire::{Expr, ExprWriter, Exprs, Writer};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/stock.txt");
 
 /// The protocols that stock's rules here name and that are not built in (protocols(5)).
-const PROTOCOLS: [(u8, &str); 9] = [
+const PROTOCOLS: [(u8, &str); 10] = [
     (2, "igmp"),
     (33, "dccp"),
     (41, "ipv6"),
@@ -33,9 +33,14 @@ const PROTOCOLS: [(u8, &str); 9] = [
     (59, "ipv6-nonxt"),
     (60, "ipv6-opts"),
     (89, "ospf"),
+    (108, "ipcomp"),
 ];
 
-/// Knows [`PROTOCOLS`] and nothing else.
+/// The names that iproute2's files have.
+const NUMBERS: [(NumberList, &[u8], u32); 2] =
+    [(NumberList::Realms, b"cosmos", 0), (NumberList::DeviceGroups, b"default", 0)];
+
+/// Knows [`PROTOCOLS`] and [`NUMBERS`] and nothing else.
 struct Protocols;
 
 impl Names for Protocols {
@@ -74,6 +79,15 @@ impl Names for Protocols {
     }
     fn group_name(&self, gid: u32) -> Option<Vec<u8>> {
         NoNames.group_name(gid)
+    }
+    fn number(&self, list: NumberList, name: &[u8]) -> Option<u32> {
+        NUMBERS.iter().find(|n| (n.0, n.1) == (list, name)).map(|n| n.2)
+    }
+    fn number_name(&self, list: NumberList, number: u32) -> Option<Vec<u8>> {
+        NUMBERS.iter().find(|n| (n.0, n.2) == (list, number)).map(|n| n.1.to_vec())
+    }
+    fn number_list_error(&self, _: NumberList) -> Option<String> {
+        None
     }
 }
 
