@@ -127,7 +127,8 @@ impl Extension for Statistic {
         if self.nth && seen & (bit(EVERY) | bit(PACKET)) == 0 {
             return Err(usage!("--every and --packet must be specified when using nth mode"));
         }
-        if self.nth && self.packet > self.value {
+        // Stock keeps a probability where it keeps the number of packets, and asks whatever the mode is.
+        if self.packet > self.value {
             return Err(usage!("the --packet p must be 0 <= p <= n-1"));
         }
         Ok(())

@@ -9,7 +9,7 @@
 //! # Evaluates
 //! The walk goes on.
 //! # Differs
-//! A name with white space in it, or none, is printed in quotes by `-S`.
+//! A name with white space in it, or none, is printed in quotes by `-S`. Stock takes times over 4294 seconds modulo 2³² microseconds.
 //! # Sources
 //! iptables-extensions(8) "RATEEST"; `linux/netfilter/xt_RATEEST.h`, `linux/gen_stats.h`; fact sheet 3.4; observed with stock 1.8.9.
 
@@ -31,8 +31,8 @@ pub struct RateEst {
     /// From 1 to 30.
     average_log: u8,
     /// What was asked for, in microseconds; 0 as soon as the two above are known.
-    interval_us: u32,
-    average_us: u32,
+    interval_us: u64,
+    average_us: u64,
 }
 
 /// `IFNAMSIZ`.
@@ -76,12 +76,14 @@ impl Extension for RateEst {
     }
 
     fn finish(&mut self, _: u32, _: &ParseCx<'_>) -> Result<(), UsageError> {
-        let fits = |log: &i8| u64::from(self.interval_us) <= u64::from(SHORTEST_US) << (log - SHORTEST_LOG);
+        let fits = |log: &i8| self.interval_us <= u64::from(SHORTEST_US) << (log - SHORTEST_LOG);
         let interval = (SHORTEST_LOG..=LONGEST_LOG).find(fits);
         self.interval_log = interval.ok_or_else(|| usage!("RATEEST: interval value is too large"))?;
         // A new value counts for 1/2ⁿ of the average, which is a time constant of so many intervals.
         let constant = |log: u8| -1.0 / (1.0 - 0.5f64.powi(log.into())).ln();
-        let reaches = |log: &u8| f64::from(self.interval_us) * constant(*log) <= f64::from(self.average_us);
+        // Far below 2⁵³, or of no account.
+        let (interval, average) = (self.interval_us as f64, self.average_us as f64);
+        let reaches = |log: &u8| interval * constant(*log) <= average;
         self.average_log = match (1..=31).take_while(reaches).last() {
             Some(log @ 1..=30) => log,
             _ => return Err(usage!("RATEEST: ewmalog value is out of range")),
@@ -117,7 +119,7 @@ impl Extension for RateEst {
         let interval_log = interval.cast_signed();
         let found = Self { name: name.into(), interval_log, average_log, interval_us: 0, average_us: 0 };
         let times = (SHORTEST_LOG..=LONGEST_LOG).contains(&interval_log) && (1..=30).contains(&average_log);
-        (times && found.average() <= u64::from(u32::MAX)).then_some(found)
+        times.then_some(found)
     }
 
     fn scrub(info: &mut [u8]) {
@@ -141,7 +143,7 @@ impl RateEst {
 
     fn print_times(&self, out: &mut Out, interval: &str, average: &str) {
         for (word, us) in [(interval, self.interval()), (average, self.average())] {
-            // At most 2³² microseconds, which a float says exactly.
+            // Less than 2⁵³ microseconds, which a float says exactly.
             match us {
                 1_000_000.. => write!(out, "{word}{:.1}s", us as f64 / 1e6),
                 1000.. => write!(out, "{word}{:.1}ms", us as f64 / 1e3),
@@ -151,8 +153,8 @@ impl RateEst {
     }
 }
 
-/// A time in microseconds, cut to 32 bits.
-fn microseconds(text: &[u8]) -> Option<u32> {
+/// A time in microseconds; one below 0 is one beyond all limits, and one far beyond them 0, as with stock.
+fn microseconds(text: &[u8]) -> Option<u64> {
     let (n, unit) = strtod::leading(text)?;
     let is = |names: [&str; 3]| names.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(unit));
     let factor = match unit {
@@ -163,10 +165,7 @@ fn microseconds(text: &[u8]) -> Option<u32> {
         _ => return None,
     };
     let n = n * factor;
-    // What a C compiler makes of it on x86: the low half of a 64-bit number, 0 if it is beyond that too.
-    let whole = if n.abs() < 2f64.powi(63) { n as i64 } else { 0 };
-    let [a, b, c, d, ..] = whole.to_le_bytes();
-    Some(u32::from_le_bytes([a, b, c, d]))
+    Some(if n.abs() < 2f64.powi(63) { (n as i64).cast_unsigned() } else { 0 })
 }
 
 impl TargetExt for RateEst {
@@ -194,7 +193,8 @@ mod tests {
             ("8s", "1023s", "8.0s ewmalog 1024.0s", "0307"),
             ("8s", "255s", "8.0s ewmalog 256.0s", "0305"),
             ("8s", "33s", "8.0s ewmalog 32.0s", "0302"),
-            ("250ms", "10000s", "250.0ms ewmalog 1024.0s", "fe0c"),
+            ("250ms", "10000s", "250.0ms ewmalog 8192.0s", "fe0f"),
+            ("16422", "1000s", "250.0ms ewmalog 8192.0s", "fe0f"),
         ] {
             for family in [V4, V6] {
                 let words =
@@ -235,6 +235,6 @@ mod tests {
             Target::decode(b"RATEEST", 0, &info, V4, &mut Vec::new()).is_some()
         };
         assert!(read(3, 8, 0xee) && read(0xfe, 1, 0));
-        assert!(!read(4, 1, 0) && !read(0xfd, 1, 0) && !read(0, 0, 0) && !read(3, 10, 0) && !read(0, 31, 0));
+        assert!(!read(4, 1, 0) && !read(0xfd, 1, 0) && !read(0, 0, 0) && !read(0, 31, 0));
     }
 }
