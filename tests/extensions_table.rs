@@ -603,7 +603,7 @@ fn packets(family: Family) -> Vec<Packet> {
             list
         }
     };
-    list.into_iter().map(|packet| known(packet)).collect()
+    list.into_iter().map(known).collect()
 }
 
 /// The packet with everything known of it that can be said.

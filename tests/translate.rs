@@ -59,7 +59,10 @@ fn translated(family: Family, words: &[Vec<u8>]) -> String {
     let print = PrintCx { family, numeric: true, names: &NoNames, protocol: None };
     // A command that breaks the shell's quotes, or is wrong as a whole, has none either (cli/translate.rs).
     let mut good = command.late.is_none() || command.rule.body.base.protocol.is_none();
-    let each = |body: &Body| Ok::<(), ()>(good &= body.translate(&print, &mut out));
+    let each = |body: &Body| {
+        good &= body.translate(&print, &mut out);
+        Ok::<(), ()>(())
+    };
     command.rule.for_each(each).expect("no error");
     if good && !out.as_bytes().contains(&b'\'') {
         String::from_utf8_lossy(out.as_bytes()).into_owned()

@@ -1,5 +1,6 @@
 //! The native encoding decides every packet as stock's does; `OXTABLES_ALIKE=N` takes N rules of each extension, `OXTABLES_SEED=N` others,
 //! `OXTABLES_ONLY=a,b` only these.
+#![expect(clippy::print_stdout, reason = "the counts are worth knowing")]
 
 use std::env;
 

@@ -15,6 +15,7 @@ use crate::wire::{Expr, Verdict};
 
 /// What a list of expressions is.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one is a rule, and none is kept")]
 pub enum Raised {
     /// A rule that iptables can say.
     Rule(Body, Counters),

@@ -146,7 +146,7 @@ impl Ipset {
         self.socket.send(w.as_bytes(), 0)?;
         loop {
             let (bytes, _) = self.socket.recv_from_full()?;
-            if let Some(message) = MessageIter::new(&bytes).map_while(Result::ok).filter(|m| m.seq == self.seq).next() {
+            if let Some(message) = MessageIter::new(&bytes).map_while(Result::ok).find(|m| m.seq == self.seq) {
                 if message.ty == NLMSG_ERROR {
                     let errno = message.payload.first_chunk().map_or(0, |e| i32::from_ne_bytes(*e).wrapping_neg());
                     return if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) };

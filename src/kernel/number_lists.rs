@@ -19,7 +19,10 @@ pub struct NumberLists {
 }
 
 /// The entries in the order of the file, or why it cannot be read.
-type Content = Result<Vec<(u32, Vec<u8>)>, String>;
+type Content = Result<Entries, String>;
+
+/// Numbers and names, in the order of the file.
+type Entries = Vec<(u32, Vec<u8>)>;
 
 /// The highest number in iproute2's files.
 const MAX_ID: u32 = 255;
@@ -27,7 +30,7 @@ const MAX_ID: u32 = 255;
 impl NumberLists {
     /// The entries of a list below this directory, or why it cannot be read.
     pub fn entries(&self, dir: &Path, list: NumberList) -> Result<&[(u32, Vec<u8>)], &str> {
-        let (cell, entries): (_, fn(&[u8]) -> Vec<(u32, Vec<u8>)>) = match list {
+        let (cell, entries): (_, fn(&[u8]) -> Entries) = match list {
             NumberList::Realms => (&self.realms, ids),
             NumberList::DeviceGroups => (&self.device_groups, ids),
             NumberList::ConnLabels => (&self.conn_labels, labels),
@@ -77,7 +80,7 @@ fn labels(text: &[u8]) -> Vec<(u32, Vec<u8>)> {
 mod tests {
     use super::*;
 
-    fn shown(entries: Vec<(u32, Vec<u8>)>) -> String {
+    fn shown(entries: &[(u32, Vec<u8>)]) -> String {
         let text = entries.iter().map(|(n, name)| format!("{n}={}", String::from_utf8_lossy(name)));
         text.collect::<Vec<_>>().join(",")
     }
@@ -85,9 +88,9 @@ mod tests {
     #[test]
     fn files_as_stock_reads_them() {
         let text = b"# groups\n0\tdefault\n0x10 hexg\n 3\tlead x\n4 four#x\n10name\n11\t-dash\n255 last\n256 over\n12\n 7 a\r\n";
-        assert_eq!(shown(ids(text)), "0=default,16=hexg,3=lead,4=four#x,11=-dash,255=last,7=a");
+        assert_eq!(shown(&ids(text)), "0=default,16=hexg,3=lead,4=four#x,11=-dash,255=last,7=a");
         let text = b"# labels\n0\teth0-in\n5 interactive\n5 second\n7\ta b  \n9 q\"uote\n10 x # y\n010 oct\n15 eth0-in\n3 v\tt\n-8 neg\n200 big\n6 5\r";
-        assert_eq!(shown(labels(text)), "0=eth0-in,5=interactive,7=a b,8=oct,200=big,6=5");
+        assert_eq!(shown(&labels(text)), "0=eth0-in,5=interactive,7=a b,8=oct,200=big,6=5");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Targets: each rule alone, once in each encoding, at the same packets; what comes out of the router at both its sides, and what marks,
 //! states, zones and priorities the packets have at the end, must be the same.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use oxtables::ext::Body;
@@ -145,7 +144,7 @@ fn arrived(tap: &Tap, sent: &[(Way, Packet)], random_ports: bool) -> Vec<Vec<u8>
         let mut bytes = packet.bytes().to_vec();
         let at = packet.transport_offset().unwrap_or(bytes.len());
         let tcp_or_udp = matches!(packet.protocol(), Some(6 | 17 | 136 | 132 | 33));
-        if let IpAddr::V4(_) = packet.src() {
+        if packet.src().is_ipv4() {
             for range in [4..6, 10..12] {
                 bytes[range].fill(0);
             }

@@ -56,10 +56,7 @@ impl Watcher {
     /// The rule as it stands now; nothing if it is gone.
     fn traced_rule(&mut self, nfproto: u8, t: &TraceMsg<'_>) {
         let Some(family) = family_of(nfproto) else { return };
-        let mut session = match self.session.take().map_or_else(Session::open, Ok) {
-            Ok(session) => session,
-            Err(_) => return,
-        };
+        let Ok(mut session) = self.session.take().map_or_else(Session::open, Ok) else { return };
         if let Ok(Some((exprs, userdata))) = rule_by_handle(&mut session, family, t) {
             let rule = RuleMsg {
                 table: t.table,

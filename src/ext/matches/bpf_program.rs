@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn programs() {
         let mut packet = Ipv4 { src: [127, 0, 0, 1].into(), dst: [127, 0, 0, 1].into(), ..Ipv4::default() }
-            / Udp { src_port: 5, dst_port: 9, payload: b"x".to_vec(), ..Udp::default() };
+            / Udp { src_port: 5, dst_port: 9, payload: b"x".to_vec() };
         packet.meta.mark = 7;
         for (text, expected) in [
             ("4,48 0 0 9,21 0 1 17,6 0 0 1,6 0 0 0", Some(1)),

@@ -277,10 +277,7 @@ impl Segment {
 
 impl MatchExt for Srh {
     fn eval(&self, packet: &Packet, _: &mut Env<'_>) -> Tri {
-        let header = match packet.ipv6().map(|header| header.find(ROUTING)) {
-            Some(Search::Found(header)) => header,
-            _ => return Tri::False,
-        };
+        let Some(Search::Found(header)) = packet.ipv6().map(|header| header.find(ROUTING)) else { return Tri::False };
         Tri::from(self.meets(header).unwrap_or(false))
     }
 }

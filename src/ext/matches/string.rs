@@ -298,7 +298,7 @@ mod tests {
         for family in [V4, V6] {
             // The words of a test line are divided at single blanks, so that none can stand in a value.
             let row = |line: &str, save: &str, list: &str, wire: &str| {
-                row(family, None, &format!("string {line}"), save, list, wire)
+                row(family, None, &format!("string {line}"), save, list, wire);
             };
             row(
                 "--algo bm --string foo",
