@@ -3,7 +3,7 @@
 //! # Options
 //! `--src-pfx prefix/length`, `--dst-pfx prefix/length`; see [`super::npt`].
 //! # Wire
-//! xt `DNPT` revision 0; see [`super::npt`].
+//! xt `DNPT` revision 0; see [`super::npt`]. Native: none, because nf_tables cannot balance the change in the checksum.
 //! Native: none, because nf_tables translates no prefixes without remembering connections.
 //! # Evaluates
 //! The destination address is rewritten and the walk goes on; a packet for which that is not possible is dropped. Of ICMPv6 errors the kernel

@@ -3,7 +3,7 @@
 //! # Options
 //! `--hl-set value` (0 to 255), `--hl-dec value`, `--hl-inc value` (1 to 255); one of them.
 //! # Wire
-//! xt `HL` revision 0; see [`super::hops`].
+//! xt `HL` revision 0; see [`super::hops`]. Native: `--hl-set` only, because nf_tables cannot add.
 //! # Evaluates
 //! The number is changed, as far as 0 and 255; the walk goes on.
 //! # Differs

@@ -157,8 +157,12 @@ impl SynProxy {
 
 impl TargetExt for SynProxy {
     fn apply(&self, packet: &mut Packet, _: &mut Env<'_>) -> Effect {
-        if packet.protocol() != Some(protocol::TCP) || packet.is_fragment_tail() {
-            // In a fragment the kernel takes data for the header.
+        if packet.protocol() != Some(protocol::TCP) {
+            // The kernel takes no rule that such a packet comes to.
+            return Effect::Continue;
+        }
+        if packet.is_fragment_tail() {
+            // The kernel takes data for the header here.
             return Effect::Unknown;
         }
         let Some(header) = packet.tcp() else { return Effect::Drop };

@@ -3,7 +3,7 @@
 //! # Options
 //! `--ttl-set value` (0 to 255), `--ttl-dec value`, `--ttl-inc value` (1 to 255); one of them.
 //! # Wire
-//! xt `TTL` revision 0; see [`super::hops`].
+//! xt `TTL` revision 0; see [`super::hops`]. Native: `--ttl-set` only, because nf_tables cannot add.
 //! # Evaluates
 //! The number is changed, as far as 0 and 255; the walk goes on.
 //! # Differs
