@@ -15,6 +15,15 @@ const CASES: &str = include_str!("../cases/translate.cases");
 /// What the cases' commands refer to.
 const TABLES: &str = "*mangle\nCOMMIT\n*raw\nCOMMIT\n*nat\n:x -\nCOMMIT\n*filter\n:x -\n:foo -\nCOMMIT\n";
 
+/// Departures that only generated rules show: they need a jump to their chain, an object, or a long list.
+const GENERATED: &[&str] = &[
+    "translate-limit-iface",
+    "idletimer-label-held",
+    "translate-queue-load",
+    "translate-tee-load",
+    "translate-cut-list",
+];
+
 #[test]
 fn the_cases_are_translated_as_by_stock() {
     test_as_root("the_cases_are_translated_as_by_stock", AS_ROOT, || {
@@ -42,8 +51,8 @@ fn the_cases_are_translated_as_by_stock() {
             findings.add(lines.refused(&pair.theirs).expect("nft"));
         }
         findings.assert_none(false);
-        // This one shows only where a jump leads to the rule's chain.
-        assert_eq!(findings.stale(), ["translate-limit-iface"]);
+        let stale: Vec<_> = findings.stale().into_iter().filter(|key| !GENERATED.contains(key)).collect();
+        assert!(stale.is_empty(), "entries of differences.toml that no case shows: {stale:?}");
     });
 }
 

@@ -49,17 +49,17 @@ impl Body {
             if !m.translate(cx, &mut words) {
                 return false;
             }
-            if words.is_empty() {
-                // Of a match that is always true nothing is printed; then another one has to say what stands behind `-p`, if that is not said.
-                if implied_by != Some(m.spec().name)
-                    || self.matches.iter().any(|m| matches!(m, Match::Multiport(_) | Match::TcpMss(_)))
-                {
-                    continue;
+            let text = words.as_bytes().trim_ascii();
+            if text.is_empty() {
+                // Of a match that is always true nothing is printed; if stock leaves `-p` to it, another one has to say the protocol.
+                let said = |m: &Match| matches!(m, Match::Multiport(_) | Match::TcpMss(_));
+                if implied_by == Some(m.spec().name) && !self.matches.iter().any(said) {
+                    return false;
                 }
-                return false;
+                continue;
             }
             separate(out, begin);
-            out.bytes(words.as_bytes());
+            out.bytes(text);
         }
         separate(out, begin);
         out.str("counter");
