@@ -9,8 +9,7 @@ use crate::types::Family::{V4, V6};
 /// The struct in hex, in which runs of zero bytes are written as `(n)`.
 fn wire(text: &str) -> String {
     let parts = text.split(['(', ')']).enumerate();
-    let part =
-        |(i, part): (usize, &str)| if i % 2 == 0 { part.to_owned() } else { "00".repeat(part.parse().unwrap()) };
+    let part = |(i, part): (usize, &str)| if i % 2 == 0 { part.to_owned() } else { "00".repeat(part.parse().unwrap()) };
     format!("match conntrack 3 {}", parts.map(part).collect::<String>())
 }
 
