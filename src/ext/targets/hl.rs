@@ -3,12 +3,7 @@
 //! # Options
 //! `--hl-set value` (0 to 255), `--hl-dec value`, `--hl-inc value` (1 to 255); one of them.
 //! # Wire
-<<<<<<< HEAD
 //! xt `HL` revision 0; see [`super::hops`]. Native: `--hl-set` only, because nf_tables cannot add.
-=======
-//! xt `HL` revision 0; see [`super::hops`].
-//! Native: `--hl-set` only, because nf_tables does not count up or down.
->>>>>>> ee4eceb (lab/extensions: what the kernel lacks is no failure; docs/extensions.md: again)
 //! # Evaluates
 //! The number is changed, as far as 0 and 255; the walk goes on.
 //! # Differs
