@@ -7,7 +7,7 @@ use super::view::{ChainView, Rules, Slot, SlotBody, View};
 use super::writing::Writing;
 use crate::compile::raise::Raised;
 use crate::ext::{Action, Body};
-use crate::kernel::native::lower;
+use crate::kernel::native::{is_taken, lower};
 use crate::kernel::{Batch, Event, OpKind, RulePlace, RuleReader, Session};
 use crate::model::builtin::{BuiltinChain, builtins};
 use crate::text::RuleSpec;
@@ -152,7 +152,9 @@ impl<'s> Transaction<'s> {
         }
         let compat = compat_of(body);
         let family = self.family;
-        let lowered = if self.writing.natively_at(body, self.batch.line()) {
+        let hook = self.builtin(table, chain).map(|b| b.hook);
+        let taken = |body: &Body| is_taken(body, family, table, hook.as_slice());
+        let lowered = if self.writing.natively_at(body, self.batch.line()) && taken(body) {
             let body = self.reader.canonical(body);
             lower(&body, family, table, counters, self.batch.next_set())
         } else {

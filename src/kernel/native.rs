@@ -11,11 +11,12 @@
 use super::{Error, Session};
 use crate::compile::same::same;
 use crate::compile::{Raised, Raiser};
+use crate::ext::limits::{self, Place};
 use crate::ext::matches::comment::Comment;
-use crate::ext::{Body, Encoding, Match, PrintCx};
+use crate::ext::{Action, Body, Encoding, Match, PrintCx};
 use crate::text::lexer::Words;
 use crate::text::{CommandKind, Context, parse};
-use crate::types::{Counters, Family, NoNames, Out};
+use crate::types::{Counters, Family, Hook, NoNames, Out};
 use crate::wire::consts::*;
 use crate::wire::{AnonSet, Expr, ExprWriter, Exprs, Writer};
 use std::convert::Infallible;
@@ -64,8 +65,12 @@ pub struct Lowered {
 }
 
 /// Writes a rule natively, with everything that it takes to read it back. `body` is as the kernel's expressions are raised; ids of sets begin
-/// at `first_set`. `None` if the rule would not be read back as it is: its text is too long, or says less than the rule.
+/// at `first_set`. `None` if the rule would not be read back as it is (its text is too long, or says less than the rule), or if
+/// it is one that the xt extensions do not take in this table or with this protocol.
 pub fn lower(body: &Body, family: Family, table: &[u8], counters: Counters, first_set: u32) -> Option<Lowered> {
+    if !is_taken(body, family, table, &[]) {
+        return None;
+    }
     let plain = write(body, Encoding::Native, family, counters, first_set, false);
     let stock = write(&without_comments(body), Encoding::Stock, family, counters, first_set, false);
     let comment = body.matches.iter().find_map(|m| match m {
@@ -91,6 +96,17 @@ pub fn lower(body: &Body, family: Family, table: &[u8], counters: Counters, firs
     let both = userdata(comment, Some(&text));
     lowered.userdata = if both.len() <= USERDATA_MAX { both } else { userdata(None, Some(&text)) };
     (lowered.userdata.len() <= USERDATA_MAX).then_some(lowered)
+}
+
+/// Whether the xt extensions would take a rule of a table, at these hooks: in native expressions the kernel asks less, and a rule that stock could
+/// not load is not loaded.
+pub fn is_taken(body: &Body, family: Family, table: &[u8], hooks: &[Hook]) -> bool {
+    let place = Place { table, hooks, protocol: body.base.protocol };
+    let target = match &body.action {
+        Action::Target(target) => limits::of_target(target, family, &place),
+        _ => None,
+    };
+    target.is_none() && body.matches.iter().all(|m| limits::of_match(m, family, &place).is_none())
 }
 
 fn without_comments(body: &Body) -> Body {

@@ -164,7 +164,9 @@ impl Extension for Owner {
     }
 
     fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
-        if self.invert != 0 || self.flags & !(flag(UID) | flag(GID)) != 0 {
+        // The kernel refuses a range that ends before it begins.
+        let empty = self.uid.0 > self.uid.1 || self.gid.0 > self.gid.1;
+        if self.invert != 0 || self.flags & !(flag(UID) | flag(GID)) != 0 || empty {
             return false;
         }
         for (id, key, (min, max)) in [(UID, NFT_META_SKUID, self.uid), (GID, NFT_META_SKGID, self.gid)] {

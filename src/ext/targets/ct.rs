@@ -178,8 +178,11 @@ impl Extension for Ct {
     }
 
     fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
+        if self.ct_events != 0 || self.exp_events != 0 || !self.helper.is_empty() || !self.timeout.is_empty() {
+            return false;
+        }
         let reply = match self.flags {
-            FLAG_NOTRACK => {
+            FLAG_NOTRACK if self.zone == 0 => {
                 x.notrack();
                 return true;
             }
@@ -188,9 +191,6 @@ impl Extension for Ct {
             FLAG_REPLY => Some(true),
             _ => return false,
         };
-        if self.ct_events != 0 || self.exp_events != 0 || !self.helper.is_empty() || !self.timeout.is_empty() {
-            return false;
-        }
         x.immediate(NFT_REG_1, &self.zone.to_ne_bytes());
         x.ct_set(NFT_CT_ZONE, reply);
         true

@@ -180,9 +180,12 @@ impl Extension for Reject {
     fn native(&self, cx: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
         let code = match (cx.family, self.with.number) {
             (Family::V4, 7) | (Family::V6, 6) => {
-                // The xt target is only taken so in a rule for TCP; nf_tables answers nothing else.
-                x.reject(NFT_REJECT_TCP_RST, None);
-                return true;
+                // The xt target is only taken so in a rule for TCP.
+                let tcp = matches!(cx.protocol, Some((6, false)));
+                if tcp {
+                    x.reject(NFT_REJECT_TCP_RST, None);
+                }
+                return tcp;
             }
             (Family::V4, number) => [0u8, 1, 2, 3, 0, 9, 10, 0, 13].get(number as usize).copied(),
             (Family::V6, number) => [0u8, 1, 2, 3, 4, 0, 0, 5, 6].get(number as usize).copied(),
