@@ -11,7 +11,7 @@
 //! # Evaluates
 //! Known from the clock; with the kernel's time zone, which is not known, it is Unknown.
 //! # Differs
-//! No day at all is printed by `-S` as `""`, or `0`, and `--datestop 1970` as such: what stock prints there it does not read back. No translation of what is always true, of
+//! No day at all is printed by `-S` as `""`, or `0`, and `--datestop 1970` as such: what stock prints there it does not read back. No translation of
 //! the kernel's time zone (nft has none), of `--contiguous`, of no weekday, of two dates or times the wrong way round or of equal times: nft
 //! refuses stock's words or they mean something else. Those words hold for an nft(8) that runs in UTC.
 //! A date before 1970 is refused without the line of mktime(3) that stock prints first.
@@ -266,10 +266,10 @@ impl Extension for Time {
         let days: Vec<String> =
             (1..=7u8).filter(|day| self.week_days & 1 << day != 0).map(|day| (day % 7).to_string()).collect();
         let odd = self.date_start > self.date_stop || self.day_start >= self.day_stop || days.is_empty();
-        if self.flags != 0 || self.month_days != ALL_MONTH_DAYS || odd {
+        let always = Self { flags: self.flags, ..Self::new(Family::V4) };
+        if (self.flags != 0 && *self != always) || self.month_days != ALL_MONTH_DAYS || odd {
             return false;
         }
-        let from = out.len();
         if self.date_start != 0 || self.date_stop != LAST_DATE {
             print_date(out, "meta time \"", self.date_start, ' ');
             print_date(out, "\"-\"", self.date_stop, ' ');
@@ -285,7 +285,7 @@ impl Extension for Time {
             [day] => write!(out, " meta day {day}"),
             days => write!(out, " meta day {{ {} }}", days.join(", ")),
         }
-        out.len() != from
+        true
     }
 }
 

@@ -193,9 +193,9 @@ fn natively_and_in_the_words_of_nft() {
     let dates = "meta time \"2020-01-01 00:00:00\"-\"2038-01-19 03:14:07\"";
     let all = format!("{dates}{hours} meta day {{ 1, 6, 0 }}");
     assert_eq!(said("--datestart 2020 --weekdays Sun,Sat,Mon --timestart 8:00"), (true, all));
+    assert_eq!(said("--utc"), (true, String::new()));
     assert_eq!(said("--weekdays 3"), (true, " meta day 3".into()));
-    for line in
-        ["--timestart 23:00 --timestop 1:00", "--timestart 5:00 --timestop 5:00", "--utc", "! --weekdays 1,2,3,4,5,6,7"]
+    for line in ["--timestart 23:00 --timestop 1:00", "--timestart 5:00 --timestop 5:00", "! --weekdays 1,2,3,4,5,6,7"]
     {
         assert_eq!(said(line), (true, String::new()), "{line}");
     }
