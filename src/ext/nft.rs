@@ -58,13 +58,9 @@ impl Body {
                 }
                 continue;
             }
-            separate(out, begin);
-            out.bytes(text);
             // The words of `time` begin with a blank, as in stock: behind others it is the one between them.
-            if !words.as_bytes().starts_with(b" ") {
-                separate(out, begin);
-            }
-            out.bytes(words.as_bytes());
+            separate(out, begin);
+            out.bytes(if out.len() == begin { words.as_bytes().trim_ascii_end() } else { text });
         }
         separate(out, begin);
         out.str("counter");
