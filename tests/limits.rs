@@ -127,7 +127,9 @@ fn check_all() -> Vec<String> {
 
 fn cases(family: Family) -> Vec<Case> {
     let mut cases = Vec::new();
-    let specs = Match::ALL.iter().map(|s| (*s, "-m")).chain(Target::ALL.iter().map(|s| (*s, "-j")));
+    // Stock leaves it to the kernel to refuse a comparison of estimates that is not complete, so that EINVAL does not speak of places.
+    let matches = Match::ALL.iter().filter(|s| s.name != "rateest");
+    let specs = matches.map(|s| (*s, "-m")).chain(Target::ALL.iter().map(|s| (*s, "-j")));
     for words in specs.flat_map(|(spec, flag)| rules(spec, flag, family)) {
         let args = [vec!["-A".to_owned(), "X".to_owned()], words.clone()].concat();
         let args: Vec<&[u8]> = args.iter().map(|w| w.as_bytes()).collect();
