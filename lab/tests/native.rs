@@ -1,6 +1,8 @@
 //! With `OXTABLES_ENCODING=native`, whole rulesets, the articles and generated rules load without an xt expression wherever there is a native
 //! form, and every command says what it says in stock's encoding. `OXTABLES_CORPUS` names a directory with more rulesets.
 
+#![expect(clippy::print_stdout, reason = "the counts are worth knowing")]
+
 use std::ops::ControlFlow;
 
 use lab::article;
