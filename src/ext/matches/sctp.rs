@@ -258,7 +258,7 @@ fn chunks(given: &Given<'_>) -> Result<Chunks, UsageError> {
         _ => return Err(usage!("Match type has to be one of \"ALL\", \"ANY\" or \"ONLY\"")),
     };
     let mut chunks = Chunks { invert: given.negated, how, map: [0; 8], flags: Vec::new() };
-    match given.second()? {
+    match given.second().map_err(|_| usage!("--chunk-types requires two args"))? {
         word if word.eq_ignore_ascii_case(b"ALL") => chunks.map = [u32::MAX; 8],
         word if word.eq_ignore_ascii_case(b"NONE") => {}
         list => {
