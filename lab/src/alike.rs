@@ -3,10 +3,13 @@
 //!
 //! A rule whose two encodings are the same expressions says nothing here and is only counted. Targets with effects stand alone, once in
 //! each encoding, and what comes out of the router must be the same packets with the same marks.
+//!
+//! In place of the native expressions there may be what `nft -f` makes of the rule's translation ([`translated`]).
 
 mod evaluated;
 pub mod packets;
 pub mod targets;
+pub mod translated;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -26,7 +29,7 @@ use oxtables::wire::{ExprWriter, Writer};
 use crate::generate::Rule;
 use crate::generate::extension::Subject;
 use crate::random::Random;
-use packets::{Way, a4, a6, v4, v6};
+use packets::{Sort, Way, a4, a6, v4, v6};
 
 /// The chains that a match is tried in where its sample names none.
 const ANYWHERE: [(&str, &str); 6] = [
@@ -66,6 +69,14 @@ pub struct Road {
     wire: Host,
 }
 
+/// What stands beside stock's encoding of a rule.
+pub enum Other {
+    /// The native form.
+    Native(Lowered),
+    /// The command that `iptables-translate` prints, without the words for a shell.
+    Words(Vec<u8>),
+}
+
 /// A rule in both encodings.
 pub struct Pair {
     /// The extension that it is about.
@@ -74,20 +85,20 @@ pub struct Pair {
     pub place: (Family, &'static str, &'static str),
     /// What it says, without its verdict.
     pub body: Body,
-    /// Its native form.
-    pub native: Lowered,
+    /// Its other form.
+    pub other: Other,
 }
 
 /// What was seen of an extension in one family.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
-    /// Rules that have a native encoding of their own.
+    /// Rules that have a native encoding of their own, or a translation.
     pub native: usize,
-    /// Rules that stay xt, or of which stock writes native expressions already.
+    /// Rules that stay xt, or of which stock writes native expressions already; rules without a translation.
     pub same: usize,
     /// Rules that the kernel takes in neither.
     pub refused: usize,
-    /// Native rules that some packet met.
+    /// Native or translated rules that some packet met.
     pub met: usize,
 }
 
@@ -215,45 +226,78 @@ impl Road {
                 pairs.extend(some_of(random, &mut session, subject, count, tally));
             }
             self.listed_alike(&mut session, &pairs, tally);
-            let before = counts(&mut session, &pairs);
-            for _ in 0..ROUNDS {
-                let sent = packets::some(random, family, 40);
-                tally.packets += sent.len();
-                self.send(&sent);
-                let after = counts(&mut session, &pairs);
-                if differing(&pairs, &before, &after).next().is_some() {
-                    self.explain(&mut session, &pairs, &sent, tally);
-                    break;
-                }
+            self.try_packets(random, &mut session, family, &pairs, tally);
+        }
+    }
+
+    /// Packets at all rules, whose counters must stay equal.
+    fn try_packets(
+        &self,
+        random: &mut Random,
+        session: &mut Session,
+        family: Family,
+        pairs: &[Pair],
+        tally: &mut Tally,
+    ) {
+        let before = counts(session, pairs);
+        let mut last = before.clone();
+        for _ in 0..ROUNDS {
+            let sent = packets::some(random, family, sort_for(pairs.first()), 40);
+            tally.packets += sent.len();
+            self.send(&sent);
+            let after = counts(session, pairs);
+            let different: Vec<_> = differing(pairs, &last, &after).collect();
+            if different.is_empty() {
+                last = after;
+            } else {
+                self.explain(session, pairs, &different, &sent, tally);
+                last = counts(session, pairs);
             }
-            let after = counts(&mut session, &pairs);
-            for (i, pair) in pairs.iter().enumerate() {
-                if after.get(2 * i + 1) > before.get(2 * i + 1) {
-                    tally.seen.entry(key(&pair.name, pair.place.0)).or_default().met += 1;
-                }
+        }
+        let after = counts(session, pairs);
+        for (i, pair) in pairs.iter().enumerate() {
+            if after.get(2 * i + 1) > before.get(2 * i + 1) {
+                tally.seen.entry(key(&pair.name, pair.place.0)).or_default().met += 1;
             }
         }
     }
 
-    /// The packets one by one, until one is decided differently.
-    fn explain(&self, session: &mut Session, pairs: &[Pair], sent: &[(Way, Packet)], tally: &mut Tally) {
-        let found = tally.faults.len();
+    /// The packets one by one: the first that each rule decides differently is a fault.
+    fn explain(
+        &self,
+        session: &mut Session,
+        pairs: &[Pair],
+        different: &[(&Pair, u64, u64)],
+        sent: &[(Way, Packet)],
+        tally: &mut Tally,
+    ) {
+        let title = |pair: &Pair| format!("{} ({:?})", said(&pair.body, pair.place.0), pair.place);
+        let known = |tally: &Tally, title: &str| tally.faults.iter().any(|fault| fault.starts_with(title));
         for one in sent {
             let before = counts(session, pairs);
             self.send(std::slice::from_ref(one));
             let after = counts(session, pairs);
-            for (pair, stock, native) in differing(pairs, &before, &after) {
-                let bytes: String = one.1.bytes().iter().map(|b| format!("{b:02x}")).collect();
+            for (pair, stock, other) in differing(pairs, &before, &after) {
+                if known(tally, &title(pair)) {
+                    continue;
+                }
+                let bytes: String = one.1.bytes().iter().take(80).map(|b| format!("{b:02x}")).collect();
+                let words = match &pair.other {
+                    Other::Native(_) => std::borrow::Cow::Borrowed("native"),
+                    Other::Words(words) => String::from_utf8_lossy(words),
+                };
                 tally.faults.push(format!(
-                    "{} ({:?}): stock counts {stock}, native {native}: {:?} {bytes}",
-                    said(&pair.body, pair.place.0),
-                    pair.place,
+                    "{}: stock counts {stock}, the other form {other}: {words}: {:?} {bytes}",
+                    title(pair),
                     one.0
                 ));
             }
         }
-        if tally.faults.len() == found {
-            tally.faults.push("some packets are decided differently, but none of them alone".to_owned());
+        for (pair, stock, other) in different {
+            if !known(tally, &title(pair)) {
+                let title = title(pair);
+                tally.faults.push(format!("{title}: stock counts {stock}, the other form {other}, of no packet alone"));
+            }
         }
     }
 
@@ -389,7 +433,8 @@ fn some_of(
                 seen.same += 1;
                 continue;
             }
-            let pair = Pair { name: name_of(subject), place: (family, place.0, place.1), body, native };
+            let other = Other::Native(native);
+            let pair = Pair { name: name_of(subject), place: (family, place.0, place.1), body, other };
             match add(session, &pair, &mut tally.faults) {
                 true => {
                     seen.native += 1;
@@ -450,7 +495,9 @@ fn add(session: &mut Session, pair: &Pair, faults: &mut Vec<String>) -> bool {
     };
     let mut both = Batch::new(family);
     stock(&mut both);
-    both.native_rule(table, chain, RulePlace::Append, compat, &pair.native);
+    if let Other::Native(native) = &pair.other {
+        both.native_rule(table, chain, RulePlace::Append, compat, native);
+    }
     match session.commit(&both, None) {
         Ok(()) => return true,
         Err(CommitError::Refused(refusals)) => {
@@ -516,8 +563,29 @@ fn places(pairs: &[Pair]) -> Vec<Place> {
     places
 }
 
-/// How many packets each form has met: of pair `i` the stock form at `2 * i`, the native one behind it.
+/// Of later fragments and cut off headers the matches of nft(8) say other things than those of xt; a translation cannot tell.
+fn sort_for(pair: Option<&Pair>) -> Sort {
+    match pair.map(|pair| &pair.other) {
+        Some(Other::Words(_)) => Sort::Whole,
+        _ => Sort::Any,
+    }
+}
+
+/// How many packets each form has met, when no packet is on its way any more: of pair `i` the stock form at `2 * i`, the other one behind it.
 fn counts(session: &mut Session, pairs: &[Pair]) -> Vec<u64> {
+    let mut last = counted(session, pairs);
+    for _ in 0..100 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        let now = counted(session, pairs);
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    last
+}
+
+fn counted(session: &mut Session, pairs: &[Pair]) -> Vec<u64> {
     let mut counts = vec![0; 2 * pairs.len()];
     for (family, table, chain) in places(pairs) {
         let mut rules = Vec::new();

@@ -62,6 +62,9 @@ impl Body {
             separate(out, begin);
             out.bytes(if out.len() == begin { words.as_bytes().trim_ascii_end() } else { text });
         }
+        if neighbours_merged(out.as_bytes().get(begin..).unwrap_or_default()) {
+            return false;
+        }
         separate(out, begin);
         out.str("counter");
         words.clear();
@@ -87,6 +90,31 @@ impl Body {
         print_protocol(&mut name, protocol, cx);
         self.matches.iter().map(|m| m.spec().name).find(|n| n.as_bytes() == name.as_bytes())
     }
+}
+
+/// Whether nft 1.0.6 reads two of these conditions as one: of `tcp sport != 1 … tcp dport != 2` it makes one comparison of both ports
+/// together, which is true where one of them differs; the same of `ip protocol` and `ip ttl`. Measured; ranges and sets are compared alone.
+fn neighbours_merged(text: &[u8]) -> bool {
+    let words: Vec<&[u8]> = text.split(|b| *b == b' ').collect();
+    let mut seen: Vec<(&[u8], &[u8])> = Vec::new();
+    for four in words.windows(4) {
+        let [header, field, b"!=", value] = *four else { continue };
+        let neighbour: &[u8] = match field {
+            b"sport" => b"dport",
+            b"dport" => b"sport",
+            b"protocol" => b"ttl",
+            b"ttl" => b"protocol",
+            _ => continue,
+        };
+        if field != b"protocol" && !value.iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        if seen.contains(&(header, neighbour)) {
+            return true;
+        }
+        seen.push((header, field));
+    }
+    false
 }
 
 impl Base {
@@ -263,6 +291,20 @@ mod tests {
         }
         for name in ["", ".", "1a", "a:b", "log", "accept", "xt", "a b", "a;b", "a#b", "é"] {
             assert!(!is_name(name.as_bytes()), "{name}");
+        }
+    }
+    #[test]
+    fn what_nft_makes_one_comparison_of() {
+        for (text, merged) in [
+            ("tcp sport != 1 tcp dport != 2", true),
+            ("tcp dport != 2 meta mark 1 tcp sport != 1", true),
+            ("tcp sport != 1-2 tcp dport != 2", false),
+            ("tcp sport != 1 tcp dport 2", false),
+            ("ip protocol != icmp ip ttl != 5", true),
+            ("ip saddr != 1.1.1.1 ip daddr != 1.1.1.2", false),
+            ("", false),
+        ] {
+            assert_eq!(neighbours_merged(text.as_bytes()), merged, "{text}");
         }
     }
 }

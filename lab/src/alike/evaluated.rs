@@ -11,7 +11,7 @@ use oxtables::packet::env::{Env, Place, State, UnknownHost};
 use oxtables::packet::{Packet, ipv6};
 use oxtables::types::{Family, Hook, Tri};
 
-use super::packets::{self, Way, a6};
+use super::packets::{self, Sort, Way, a6};
 use super::{Road, Tally, bodies, clear, compat_of, each_rule, key, name_of, prepare, said};
 use crate::generate::extension::Subject;
 use crate::random::Random;
@@ -156,7 +156,7 @@ fn draw(random: &mut Random, family: Family) -> Packet {
         return headers(random);
     }
     loop {
-        let found = packets::some(random, family, 1).into_iter().find(|(way, _)| *way == Way::Out);
+        let found = packets::some(random, family, Sort::Any, 1).into_iter().find(|(way, _)| *way == Way::Out);
         if let Some((_, packet)) = found {
             return packet;
         }

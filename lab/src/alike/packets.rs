@@ -45,15 +45,24 @@ pub fn v6(net: u16, last: u16) -> IpAddr {
     a6(net, last).into()
 }
 
+/// What sort of packets there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// Cut off ones and later fragments too.
+    Any,
+    /// Those whose headers are all there.
+    Whole,
+}
+
 /// About `count` packets, conversations among them.
-pub fn some(random: &mut Random, family: Family, count: usize) -> Vec<(Way, Packet)> {
+pub fn some(random: &mut Random, family: Family, sort: Sort, count: usize) -> Vec<(Way, Packet)> {
     let mut packets = Vec::new();
     while packets.len() < count {
         match random.below(10) {
             0 => talk(random, family, &mut packets),
             _ => {
                 let ends = ends(random, family);
-                packets.push((ends.way, single(random, ends)));
+                packets.push((ends.way, single(random, ends, sort)));
             }
         }
     }
@@ -111,16 +120,21 @@ fn byte(random: &mut Random) -> u8 {
 }
 
 /// One packet that belongs to nothing.
-fn single(random: &mut Random, ends: Ends) -> Packet {
-    let (protocol, mut payload) = transport(random, Family::of(ends.src));
+fn single(random: &mut Random, ends: Ends, sort: Sort) -> Packet {
+    let (protocol, mut payload) = transport(random, Family::of(ends.src), sort);
     if random.percent(92) {
         set_checksum(ends, protocol, &mut payload);
     }
-    if random.percent(12) {
+    if random.percent(12) && sort == Sort::Any {
         payload.truncate(random.below(payload.len() + 1));
     }
     let fragment = random.percent(10);
-    wrap(random, ends, protocol, payload, fragment)
+    let offset = if fragment && random.percent(60) && sort == Sort::Any {
+        8 * (1 + u16::try_from(random.below(60)).expect("small"))
+    } else {
+        0
+    };
+    wrap(random, ends, (protocol, payload), fragment.then_some(offset))
 }
 
 /// Puts the right checksum for these ends into TCP, UDP and ICMPv6 (RFC 1071; conntrack looks at it).
@@ -152,12 +166,12 @@ fn set_checksum(ends: Ends, protocol: u8, payload: &mut [u8]) {
 }
 
 /// The bytes behind the network header.
-fn transport(random: &mut Random, family: Family) -> (u8, Vec<u8>) {
+fn transport(random: &mut Random, family: Family, sort: Sort) -> (u8, Vec<u8>) {
     let whole = |packet: Packet| (packet.protocol().unwrap_or(0), packet.transport().unwrap_or_default().to_vec());
     let header = Ipv4::default;
     let payload = vec![0x55; *random.pick(&[0, 0, 1, 8, 50, 100, 800])];
     match random.below(20) {
-        0..8 => whole(header() / segment(random, payload)),
+        0..8 => whole(header() / segment(random, sort, payload)),
         8..11 => whole(header() / Udp { src_port: port(random), dst_port: port(random), payload }),
         11..14 if family == Family::V4 => {
             let kind = *random.pick(&[0, 3, 3, 4, 5, 8, 8, 9, 11, 12, 13, 14, 17, 18, 40, 255]);
@@ -173,7 +187,7 @@ fn transport(random: &mut Random, family: Family) -> (u8, Vec<u8>) {
     }
 }
 
-fn segment(random: &mut Random, payload: Vec<u8>) -> Tcp {
+fn segment(random: &mut Random, sort: Sort, payload: Vec<u8>) -> Tcp {
     const FLAGS: [u8; 10] = [
         tcp::SYN,
         tcp::SYN,
@@ -186,6 +200,7 @@ fn segment(random: &mut Random, payload: Vec<u8>) -> Tcp {
         tcp::SYN | 0xc0,
         0xff,
     ];
+    // The last one has an option without a length.
     let options: [&[u8]; 10] = [
         &[],
         &[],
@@ -203,7 +218,7 @@ fn segment(random: &mut Random, payload: Vec<u8>) -> Tcp {
         dst_port: port(random),
         sequence: 1 + u32::from(byte(random)),
         flags: *random.pick(&FLAGS),
-        options: random.pick(&options).to_vec(),
+        options: random.pick(&options[..if sort == Sort::Any { 10 } else { 9 }]).to_vec(),
         payload,
         ..Tcp::default()
     }
@@ -238,9 +253,8 @@ fn raw(random: &mut Random, sort: usize, data: Vec<u8>) -> (u8, Vec<u8>) {
 }
 
 /// Puts the network header before it. IPv4 identifications are not 0, which the kernel would fill in.
-fn wrap(random: &mut Random, ends: Ends, protocol: u8, payload: Vec<u8>, fragment: bool) -> Packet {
-    let offset =
-        if fragment && random.percent(60) { 8 * (1 + u16::try_from(random.below(60)).expect("small")) } else { 0 };
+fn wrap(random: &mut Random, ends: Ends, (protocol, payload): (u8, Vec<u8>), fragment: Option<u16>) -> Packet {
+    let (offset, fragment) = (fragment.unwrap_or(0), fragment.is_some());
     let hops = *random.pick(&[2, 5, 32, 63, 64, 64, 64, 128, 255]);
     let tos = *random.pick(&[0, 0, 0x10, 0x08, 0x28, 0xb8, 0x01, 0x02, 0x03, 0xff]);
     match (ends.src, ends.dst) {

@@ -13,7 +13,10 @@ use oxtables::wire::ExprWriter;
 use oxtables::wire::consts::*;
 
 use super::packets::{self, Way};
-use super::{Pair, Road, Tally, bodies, clear, compat_of, each_rule, key, name_of, native_of, prepare_tables, said};
+use super::{
+    Other, Pair, Road, Tally, bodies, clear, compat_of, each_rule, key, name_of, native_of, prepare_tables, said,
+    sort_for,
+};
 use crate::generate::TABLES;
 use crate::generate::extension::Subject;
 use crate::netlink::Netlink;
@@ -58,39 +61,57 @@ impl Road {
                     seen.same += 1;
                     continue;
                 };
-                let pair = Pair { name: name_of(subject), place, body, native };
-                let sent = packets::some(random, family, 60);
-                let forms = || [false, true].map(|native| self.outcome(&pair, native, &sent));
-                match forms() {
-                    [Some(stock), Some(native)] => {
-                        done += 1;
-                        seen.native += 1;
-                        seen.met += usize::from(stock.met > 0);
-                        tally.packets += 2 * sent.len();
-                        // What differs by the clock or by chance does not differ the same way twice.
-                        let again = || forms() == [Some(stock.clone()), Some(native.clone())];
-                        if stock != native && again() {
-                            let rule = said(&pair.body, family);
-                            tally.faults.push(format!("{rule} {:?}: {}", pair.place, difference(&stock, &native)));
-                        }
-                    }
-                    [Some(_), None] => {
-                        done += 1;
-                        seen.refused += 1;
-                        // This kernel is built without NFT_QUEUE.
-                        if subject.spec.name != "QUEUE" && subject.spec.name != "NFQUEUE" {
-                            let rule = said(&pair.body, family);
-                            tally.faults.push(format!("{rule} {:?}: refused in native form", pair.place));
-                        }
-                    }
-                    _ => seen.refused += 1,
+                let pair = Pair { name: name_of(subject), place, body, other: Other::Native(native) };
+                done += usize::from(self.same_outcome(random, &pair, tally));
+            }
+        }
+    }
+
+    /// Compares what both forms do to packets; false if the kernel does not take stock's.
+    pub(super) fn same_outcome(&self, random: &mut Random, pair: &Pair, tally: &mut Tally) -> bool {
+        let family = pair.place.0;
+        let seen = tally.seen.entry(key(&pair.name, family)).or_default();
+        let mut sent = packets::some(random, family, sort_for(Some(pair)), 60);
+        if matches!(pair.other, Other::Words(_)) && pair.name == "-j TCPMSS" {
+            // The xt target adds the size that a missing option means, nft does not.
+            sent.retain(|(_, packet)| packet.tcp().is_none_or(|tcp| has_mss(tcp.options())));
+        }
+        let forms = || [false, true].map(|other| self.outcome(pair, other, &sent));
+        let rule = || match &pair.other {
+            Other::Native(_) => format!("{} {:?}", said(&pair.body, family), pair.place),
+            Other::Words(words) => {
+                format!("{} {:?}, {}", said(&pair.body, family), pair.place, String::from_utf8_lossy(words))
+            }
+        };
+        match forms() {
+            [Some(stock), Some(other)] => {
+                seen.native += 1;
+                seen.met += usize::from(stock.met > 0);
+                tally.packets += 2 * sent.len();
+                // What differs by the clock or by chance does not differ the same way twice.
+                let again = || forms() == [Some(stock.clone()), Some(other.clone())];
+                if stock != other && again() {
+                    tally.faults.push(format!("{}: {}", rule(), difference(&stock, &other)));
                 }
+                true
+            }
+            [Some(_), None] => {
+                seen.refused += 1;
+                // This kernel is built without NFT_QUEUE.
+                if !pair.name.ends_with("QUEUE") {
+                    tally.faults.push(format!("{}: refused in the other form", rule()));
+                }
+                true
+            }
+            _ => {
+                seen.refused += 1;
+                false
             }
         }
     }
 
     /// What one form of a rule does; `None` if the kernel does not take it.
-    fn outcome(&self, pair: &Pair, native: bool, sent: &[(Way, Packet)]) -> Option<Seen> {
+    fn outcome(&self, pair: &Pair, other: bool, sent: &[(Way, Packet)]) -> Option<Seen> {
         let mut session = self.router.run(Session::open).expect("a host").expect("a session");
         clear(&mut session);
         let (family, table, chain) = pair.place;
@@ -102,15 +123,22 @@ impl Road {
         let mut batch = Batch::new(family);
         marks_by_tos(&mut batch);
         let (compat, place) = (Some(compat_of(&pair.body)), RulePlace::Append);
-        if native {
-            batch.native_rule(table.as_bytes(), chain.as_bytes(), place, compat, &pair.native);
-        } else {
-            batch.rule(table.as_bytes(), chain.as_bytes(), place, compat, None, |x| {
-                pair.body.encode(family, 0, 0, x);
-            });
+        match &pair.other {
+            Other::Native(native) if other => {
+                batch.native_rule(table.as_bytes(), chain.as_bytes(), place, compat, native);
+            }
+            Other::Words(_) if other => {}
+            _ => {
+                batch.rule(table.as_bytes(), chain.as_bytes(), place, compat, None, |x| {
+                    pair.body.encode(family, 0, 0, x);
+                });
+            }
         }
         let properties = watch(&mut batch);
         session.commit(&batch, None).ok()?;
+        if let (Other::Words(words), true) = (&pair.other, other) {
+            self.nft(words).ok()?;
+        }
         let taps = [&self.sender, &self.wire].map(|host| host.run(Tap::open).expect("a host").expect("a tap"));
         self.send(sent);
         let random_ports = ["-j SNAT", "-j MASQUERADE"].contains(&pair.name.as_str());
@@ -162,8 +190,13 @@ fn arrived(tap: &Tap, sent: &[(Way, Packet)], random_ports: bool) -> Vec<Vec<u8>
     all
 }
 
+/// Whether options of TCP begin with a segment size, as they do here.
+fn has_mss(options: Option<&[u8]>) -> bool {
+    matches!(options, Some([2, 4, ..]))
+}
+
 /// A rule of a target in a place where it may work, and what it says.
-fn drawn(random: &mut Random, subject: &Subject) -> Option<((Family, &'static str, &'static str), Body)> {
+pub(super) fn drawn(random: &mut Random, subject: &Subject) -> Option<((Family, &'static str, &'static str), Body)> {
     let family = if subject.v6 { Family::V6 } else { Family::V4 };
     let (table, mut chain) = subject.place(random);
     if random.percent(60) {
@@ -244,15 +277,15 @@ fn packets_of(exprs: &[u8]) -> u64 {
     Exprs::new(exprs).flatten().find_map(packets).unwrap_or(0)
 }
 
-fn difference(stock: &Seen, native: &Seen) -> String {
+fn difference(stock: &Seen, other: &Seen) -> String {
     let mut said = String::new();
-    if stock.met != native.met {
-        said += &format!("stock met {} packets, native {}; ", stock.met, native.met);
+    if stock.met != other.met {
+        said += &format!("stock met {} packets, the other form {}; ", stock.met, other.met);
     }
-    for (i, (a, b)) in stock.marks.iter().zip(&native.marks).enumerate().filter(|(_, (a, b))| a != b) {
+    for (i, (a, b)) in stock.marks.iter().zip(&other.marks).enumerate().filter(|(_, (a, b))| a != b) {
         said += &format!("property {i}: {a} and {b} packets; ");
     }
-    for (host, (a, b)) in ["sender", "receiver"].iter().zip(stock.out.iter().zip(&native.out)) {
+    for (host, (a, b)) in ["sender", "receiver"].iter().zip(stock.out.iter().zip(&other.out)) {
         let hex = |bytes: &[u8]| bytes.iter().take(60).map(|b| format!("{b:02x}")).collect::<String>();
         let only = |x: &[Vec<u8>], y: &[Vec<u8>]| x.iter().find(|p| !y.contains(p)).map(|p| hex(p)).unwrap_or_default();
         if a != b {

@@ -13,7 +13,7 @@
 //! # Evaluates
 //! Asks `Env::host`, on the limiting interface; unknown where that is.
 //! # Differs
-//! Nothing known.
+//! IPv6 types that `fib` reads otherwise have no translation.
 //! # Sources
 //! iptables-extensions(8) "addrtype"; `linux/netfilter/xt_addrtype.h`; `linux/rtnetlink.h`; IPv6 by experiment with packets.
 
@@ -154,7 +154,7 @@ impl Extension for AddrType {
         });
     }
 
-    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
         // One `fib` expression says one side; stock prints the source only.
         let (side, (types, not)) = match (self.src, self.dst) {
             (Some(src), None) => ("saddr", src),
@@ -178,7 +178,7 @@ impl Extension for AddrType {
             write!(out, "{{ {names} }}");
         }
         // nft(8) has no words for THROW, NAT and XRESOLVE.
-        types >> 9 == 0
+        types >> 9 == 0 && (cx.family == Family::V4 || self.is_fib_type_v6(types))
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
@@ -228,6 +228,19 @@ impl Extension for AddrType {
             }
             Some((types, not)) => native_by_address(types, not, offset, x),
         })
+    }
+}
+
+impl AddrType {
+    /// Whether the `fib` expression says the same of IPv6 addresses. Of UNICAST the match looks at the address and not at the route, and
+    /// asks for it as well as for the types that the route says; on an interface `fib` does not find what is unreachable.
+    fn is_fib_type_v6(&self, types: u16) -> bool {
+        let unreachable = mask(HostType::Unreachable);
+        let by_route = mask(HostType::Local) | mask(HostType::Anycast) | unreachable;
+        match types {
+            _ if types & !by_route == 0 => self.limit == Limit::None || types & unreachable == 0,
+            _ => types.is_power_of_two() && types != mask(HostType::Unicast),
+        }
     }
 }
 

@@ -16,7 +16,7 @@
 //! # Differs
 //! `! --dport 0:65535` and `! --tcp-flags NONE …` are written (stock 1.8.9 writes nothing: a rule that matches everything), `! --sport a
 //! ! --dport b` is written as two conditions (stock writes "not both"), and what stock wrote so is not read as the two. A condition given
-//! twice in two `-m tcp` is listed twice (stock lists the last). `--tcp-flags NONE x` is printed.
+//! twice in two `-m tcp` is listed twice (stock lists the last). `--tcp-flags NONE x` is printed. `! --tcp-option` alone has no translation.
 //! # Sources
 //! iptables-extensions(8) "tcp"; `linux/netfilter/xt_tcpudp.h`; RFC 9293 §3.1; fact sheet 2.3, 2.8.
 
@@ -197,6 +197,8 @@ impl Extension for Tcp {
         let begin = out.len();
         let mut sayable = self.src.translate("tcp sport ", begin, out) && self.dst.translate("tcp dport ", begin, out);
         if let Some((kind, not)) = self.option {
+            // Of `missing` alone nft makes no question for TCP: every UDP packet would match.
+            sayable &= !not || out.len() != begin || self.flags != NO_FLAGS;
             nft::separate(out, begin);
             write!(out, "tcp option {kind} {}", if not { "missing" } else { "exists" });
         }

@@ -9,8 +9,8 @@
 //! # Evaluates
 //! The kernel keeps SYN packets and answers them; of packets with ACK alone it tests the cookie and keeps or drops them. All others go on.
 //! # Differs
-//! An MSS over 65535 or a window scale over 255 is refused; stock takes it modulo 65536 or 256. There is no translation with `--ecn`, because nft
-//! does not know that word.
+//! An MSS over 65535 or a window scale over 255 is refused; stock takes it modulo 65536 or 256. There is no translation,
+//! for the same reasons as there is no native form.
 //! # Sources
 //! iptables-extensions(8) "SYNPROXY"; `linux/netfilter/xt_SYNPROXY.h`; nft(8) SYNPROXY STATEMENT; measured.
 
@@ -114,16 +114,6 @@ impl Extension for SynProxy {
             ecn: has(OPT_ECN),
         })
     }
-
-    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
-        if !self.ecn {
-            out.str("synproxy");
-            self.print(out, " ");
-            // Stock's; it shows in front of a comment.
-            out.byte(b' ');
-        }
-        !self.ecn
-    }
 }
 
 impl SynProxy {
@@ -188,25 +178,23 @@ mod tests {
 
     #[test]
     fn what_stock_writes_and_prints() {
-        for (words, save, hex, translated) in [
-            ("", "", "00000000", true),
-            ("--mss 0", "--mss 0", "01000000", true),
-            ("--mss 65535 --wscale 14", "--wscale 14 --mss 65535", "030effff", true),
+        for (words, save, hex) in [
+            ("", "", "00000000"),
+            ("--mss 0", "--mss 0", "01000000"),
+            ("--mss 65535 --wscale 14", "--wscale 14 --mss 65535", "030effff"),
             (
                 "--wscale 7 --mss 1460 --timestamp --sack-perm",
                 "--sack-perm --timestamp --wscale 7 --mss 1460",
                 "0f07b405",
-                true,
             ),
-            ("--sack-perm --timestamp --ecn", "--sack-perm --timestamp --ecn", "1c000000", false),
+            ("--sack-perm --timestamp --ecn", "--sack-perm --timestamp --ecn", "1c000000"),
         ] {
             for family in [V4, V6] {
                 let words = format!("SYNPROXY {words}");
                 let plain = save.replace("--", "");
                 let list = if save.is_empty() { " SYNPROXY ".into() } else { format!(" SYNPROXY {plain} ") };
                 row(family, TCP, &words, save, &list, &format!("{hex}00000000"));
-                let nft = format!("{} ", format!("synproxy {plain}").trim_end());
-                ways(family, TCP, &words, None, translated.then_some(nft.as_str()));
+                ways(family, TCP, &words, None, None);
             }
         }
         let range =

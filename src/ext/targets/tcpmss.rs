@@ -10,7 +10,7 @@
 //! The verdict is known (the walk goes on); the packet's option is not rewritten here, and no match of these rules looks at it later than
 //! `tcpmss`.
 //! # Differs
-//! Nothing known.
+//! There is no translation of a size below 536 bytes (1220 with IPv6): nft adds no option where there is none.
 //! # Sources
 //! iptables-extensions(8) "TCPMSS"; `linux/netfilter/xt_TCPMSS.h`.
 
@@ -36,6 +36,11 @@ const CLAMP: u16 = 0xffff;
 const MAX_V6: u16 = 65495;
 /// The same in IPv4.
 const MAX_V4: u16 = 65515;
+
+/// What a segment without the option means, in bytes (RFC 9293 3.7.1).
+const MISSING_V6: u16 = 1220;
+/// The same in IPv4.
+const MISSING_V4: u16 = 536;
 
 const SIZES: &[&str] = &[
     "0", "1", "07", "0x218", "88", "216", "536", "1000", "1220", "1240", "1280", "1300", "1360", "1380", "1400",
@@ -97,13 +102,14 @@ impl Extension for TcpMss {
         }
     }
 
-    fn translate(&self, _: &PrintCx<'_>, out: &mut Out) -> bool {
+    fn translate(&self, cx: &PrintCx<'_>, out: &mut Out) -> bool {
         out.str("tcp option maxseg size set ");
         match self.mss {
             CLAMP => out.str("rt mtu"),
             mss => write!(out, "{mss}"),
         }
-        true
+        // To a segment without the option the kernel adds one of this size at most, which is what a missing one means; nft adds none.
+        self.mss >= if cx.family == Family::V4 { MISSING_V4 } else { MISSING_V6 }
     }
 
     fn blob(&self, _: Family, b: &mut BlobWriter<'_>) {
