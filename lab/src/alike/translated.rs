@@ -22,7 +22,7 @@ use crate::generate::extension::Subject;
 use crate::random::Random;
 
 /// Generic conditions, alone and beside a match; a family takes those that it can read.
-const GENERIC: [&str; 26] = [
+const GENERIC: [&str; 29] = [
     "-s 192.0.2.0/24",
     "! -s 192.0.2.254",
     "-d 203.0.113.0/29",
@@ -31,6 +31,9 @@ const GENERIC: [&str; 26] = [
     "! -s 192.0.0.254/255.255.0.255",
     "-s 2001:db8:1::/48",
     "! -d 2001:db8:2::2",
+    "! -s 2001:db8:1::ff",
+    "! -d 203.0.113.2",
+    "! -s 203.0.113.2/31",
     "-d 2001:db8::2/ffff:ffff::ffff",
     "-i eth0",
     "! -i eth0",
