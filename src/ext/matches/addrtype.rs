@@ -13,7 +13,7 @@
 //! # Evaluates
 //! Asks `Env::host`, on the limiting interface; unknown where that is.
 //! # Differs
-//! IPv6 types that `fib` reads otherwise have no translation.
+//! There is no translation where nft has no word for a type, and of IPv6 types that `fib` reads otherwise.
 //! # Sources
 //! iptables-extensions(8) "addrtype"; `linux/netfilter/xt_addrtype.h`; `linux/rtnetlink.h`; IPv6 by experiment with packets.
 
