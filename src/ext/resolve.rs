@@ -35,7 +35,10 @@ pub fn network(text: &[u8], cx: &ParseCx<'_>, ext: &str, opt: &str) -> Result<(I
     let addr = host(addr, cx)?;
     let bits = cx.family.addr_bits();
     let prefix = number(mask, 0, u64::from(bits)).and_then(|len| u8::try_from(len).ok());
-    match prefix.map(|len| prefix_mask(cx.family, len)).or_else(|| numeric(mask, cx.family)) {
+    // Stock takes a number that is too long for a prefix for all of the address, although inet_aton(3) would read a mask out of it.
+    let all =
+        number(mask, 0, u64::from(u32::MAX)).filter(|_| cx.family == Family::V4).map(|_| prefix_mask(cx.family, bits));
+    match prefix.map(|len| prefix_mask(cx.family, len)).or(all).or_else(|| numeric(mask, cx.family)) {
         Some(mask) => Ok((addr, Some(mask))),
         None => Err(usage!(
             "{ext}: bad value for option \"--{opt}\", neither a valid network mask nor valid CIDR (0-{bits}).\n"
@@ -159,7 +162,7 @@ mod tests {
             ("1.2.3.4/010", "1.2.3.4/255.0.0.0"),
             ("1.2.3.4/ +8", "1.2.3.4/255.0.0.0"),
             ("1.2.3.4/255.0.255.0", "1.2.3.4/255.0.255.0"),
-            ("1.2.3.4/33", "1.2.3.4/0.0.0.33"),
+            ("1.2.3.4/33", "1.2.3.4/255.255.255.255"),
             ("1.2.3.4/", bad),
             ("1.2.3.4/x", bad),
             ("1.2.3.4/8 ", bad),
