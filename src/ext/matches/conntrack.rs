@@ -377,8 +377,9 @@ impl Info {
         // For the `!` of a NAT state stock takes that of `--ctstatus`.
         let inverted = self.inverted(STATE) || self.inverted(STATUS);
         let nat_alone = nat == 0 || (self.states == nat && nat.is_power_of_two() && !inverted);
-        // A packet without a connection is in one of these states, and stands all other tests of the match.
-        let nothing = (self.states & (INVALID | UNTRACKED) != 0) != self.inverted(STATE);
+        // A packet without a connection is in one of these states, and stands all other tests of the match; behind `!` if one is missing.
+        const NONE: u16 = INVALID | UNTRACKED;
+        let nothing = self.states & NONE != if self.inverted(STATE) { NONE } else { 0 };
         let alone = !(self.has(STATE) && nothing) || self.flags == 1 << STATE;
         // The seconds that are left are compared to the millisecond there.
         nat_alone && alone && !self.has(EXPIRES) && (!self.has(STATUS) || self.statuses != 0)
