@@ -193,7 +193,13 @@ impl Extension for Conntrack {
                 info.statuses =
                     bits(text, &[NO_STATUS, STATUSES]).map_err(|at| usage_bytes("Bad ctstatus \"", at, "\""))?;
             }
-            PROTO => info.protocol = given.u8(),
+            PROTO => {
+                info.protocol = given.u8();
+                // It means an inverted protocol of 0, but looks at the bit of an inverted `--ctstatus`.
+                if info.protocol == 0 && info.inverted(STATUS) {
+                    return Err(usage!("conntrack: rule would never match protocol"));
+                }
+            }
             EXPIRES => {
                 let seconds = |n| u32::try_from(n).unwrap_or(u32::MAX);
                 let (from, to) = given.range();
