@@ -160,10 +160,43 @@ pub fn encoded(body: &Body, family: Family, counters: Counters) -> Option<Vec<u8
     Some(list.payload.to_vec())
 }
 
-/// Extensions for which stock has two structs that mean the same and are printed the same; both must be readable, and each must be
-/// written where stock writes it. `CT`: a zone for both directions, and a zone for each. `recent`: the whole of an IPv4 address as all
-/// ones in 4 bytes or in 16. `icmp`: the type `any` with or without a code, at which the kernel does not look.
-const TWO_FORMS: [&str; 3] = ["CT", "recent", "icmp"];
+/// Extensions of which every struct that is read has words of its own. Others have structs that differ in what the kernel does not look at
+/// (`CT`: a zone for both directions, and a zone for each; `recent`: the whole of an IPv4 address as all ones in 4 bytes or in 16; `icmp`: the
+/// type `any` with or without a code; `frag`: all identifications, asked for or not; `time`: a day 0; `CONNMARK --set-xmark`: the packet's
+/// mask): both must be readable, and each must be written where stock writes it, so their words are compared.
+const ONE_FORM: &[&str] = &[
+    "addrtype",
+    "comment",
+    "conntrack",
+    "icmp6",
+    "iprange",
+    "length",
+    "limit",
+    "mac",
+    "mark",
+    "multiport",
+    "owner",
+    "physdev",
+    "policy",
+    "rpfilter",
+    "sctp",
+    "state",
+    "tcp",
+    "tcpmss",
+    "udp",
+    "DNAT",
+    "LOG",
+    "MARK",
+    "MASQUERADE",
+    "NFLOG",
+    "NOTRACK",
+    "QUEUE",
+    "REDIRECT",
+    "REJECT",
+    "SNAT",
+    "TCPMSS",
+    "TRACE",
+];
 
 /// Equality, but for the two forms.
 fn alike(a: &Body, b: &Body, family: Family) -> bool {
@@ -176,10 +209,10 @@ fn alike(a: &Body, b: &Body, family: Family) -> bool {
     let matches_alike = a.matches.len() == b.matches.len()
         && a.matches.iter().zip(&b.matches).all(|(a, b)| {
             a == b
-                || (TWO_FORMS.contains(&a.spec().name) && text(&|o| a.save(o, &print)) == text(&|o| b.save(o, &print)))
+                || (!ONE_FORM.contains(&a.spec().name) && text(&|o| a.save(o, &print)) == text(&|o| b.save(o, &print)))
         });
     let actions_alike = match (&a.action, &b.action) {
-        (Action::Target(a), Action::Target(b)) if TWO_FORMS.contains(&a.spec().name) => {
+        (Action::Target(a), Action::Target(b)) if !ONE_FORM.contains(&a.spec().name) => {
             a.spec().name == b.spec().name && text(&|o| a.save(o, &print)) == text(&|o| b.save(o, &print))
         }
         (a, b) => a == b,

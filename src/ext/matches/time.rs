@@ -226,7 +226,9 @@ impl Extension for Time {
         let times = day_start < DAY && day_stop < DAY && (flags & CONTIGUOUS_FLAG == 0 || day_start >= day_stop);
         // Dates are said up to the end of 2038.
         let dates = date_start.max(date_stop) <= END_OF_2038;
-        (times && dates && flags & !(LOCAL_TZ | CONTIGUOUS_FLAG) == 0).then_some(found)
+        // All days and day 0, which there is not: no words bring that back.
+        let days = month_days != u32::MAX && week_days != u8::MAX;
+        (times && dates && days && flags & !(LOCAL_TZ | CONTIGUOUS_FLAG) == 0).then_some(found)
     }
 
     fn native(&self, _: &NativeCx, x: &mut ExprWriter<'_>) -> bool {
